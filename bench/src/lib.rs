@@ -1,0 +1,1 @@
+//! Criterion micro-benchmarks and the side-by-side harness.

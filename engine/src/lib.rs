@@ -1,0 +1,1 @@
+//! The dataflow: sources, operators, exchange, windows, time, state tables, epochs, sinks.

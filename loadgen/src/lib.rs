@@ -1,0 +1,1 @@
+//! The load generator: plain Kafka protocol, so that it measures rivals as fairly.

@@ -1,0 +1,1 @@
+//! The wire: Kafka frames and one file per API, connections, listener, client.

@@ -1,0 +1,1 @@
+//! What flows: record batches, record views, offsets, checksums, compression. No I/O.

@@ -1,0 +1,1 @@
+//! The millrace binary: config, shards, coordinators, admin; a library too.
