@@ -1,1 +1,3 @@
-//! The millrace binary: config, shards, coordinators, admin; a library too.
+//! The Millrace server: configuration, shards, coordinators, admin. The `millrace` binary is a thin face over it.
+
+pub mod config;

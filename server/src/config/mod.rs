@@ -1,0 +1,333 @@
+//! Configuration: defaults, then a TOML file, then environment variables, then flags; later ones win.
+//!
+//! Only this crate reads configuration; other crates take options. Everything that is wrong is reported at once, each
+//! problem with its file and line (or variable, or flag) and the nearest valid name.
+
+mod problem;
+mod settings;
+mod value;
+
+pub use problem::{Origin, Problem, Problems, SourceText};
+pub use settings::{
+    Config, DataflowSettings, GroupSettings, JournalSettings, LogSettings, MemorySettings, RuntimeSettings,
+    SETTINGS, ServerSettings, Setting, TopicSettings,
+};
+pub use value::{Auto, ByteSize, HostPort, LogFormat, Pin, Value};
+
+use std::{ops::Range, path::Path};
+use toml::de::{DeTable, DeValue};
+
+/// The prefix of every environment variable that is a setting.
+const VARIABLE_PREFIX: &str = "MILLRACE_";
+
+/// A configuration with the origin of each value.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The values.
+    pub config: Config,
+    /// Where each came from, in the order of [`SETTINGS`].
+    pub origins: Vec<Origin>,
+}
+
+/// What a configuration is made of, beside the defaults.
+#[derive(Clone, Debug, Default)]
+pub struct Layers {
+    /// The file and its text.
+    pub file: Option<SourceText>,
+    /// Environment variables, all of them: others than ours are passed over.
+    pub environment: Vec<(String, String)>,
+    /// Flags: the setting's name, the flag as the user knows it, the text given.
+    pub flags: Vec<(&'static str, &'static str, String)>,
+}
+
+impl SourceText {
+    /// A configuration file that was read.
+    #[must_use]
+    pub fn new(path: &Path, text: String) -> Self {
+        Self { path: path.to_owned(), text: text.into() }
+    }
+}
+
+/// Builds the configuration out of its layers and checks it as a whole.
+///
+/// # Errors
+/// [`Problems`]: all that are found, in the order of the layers.
+pub fn load(layers: &Layers) -> Result<Loaded, Problems> {
+    let mut loading = Loading {
+        config: Config::default(),
+        origins: vec![Origin::Default; SETTINGS.len()],
+        problems: Vec::new(),
+    };
+    if let Some(source) = &layers.file {
+        loading.file(source);
+    }
+    loading.environment(&layers.environment);
+    loading.flags(&layers.flags);
+    if loading.problems.is_empty() {
+        loading.check();
+    }
+    if loading.problems.is_empty() {
+        Ok(Loaded { config: loading.config, origins: loading.origins })
+    } else {
+        Err(Problems(loading.problems))
+    }
+}
+
+struct Loading {
+    config: Config,
+    origins: Vec<Origin>,
+    problems: Vec<Problem>,
+}
+
+impl Loading {
+    fn file(&mut self, source: &SourceText) {
+        let (table, errors) = DeTable::parse_recoverable(&source.text);
+        for error in errors {
+            let span = error.span().unwrap_or(0..0);
+            self.in_file(source, span, error.message().to_owned(), None);
+        }
+        for (section, body) in table.get_ref() {
+            let name: &str = section.get_ref();
+            if !SETTINGS.iter().any(|setting| setting.section == name) {
+                let help = nearest(name, SETTINGS.iter().map(|setting| setting.section.to_owned()));
+                self.in_file(source, section.span(), format!("unknown section [{name}]"), help);
+                continue;
+            }
+            let DeValue::Table(keys) = body.get_ref() else {
+                let message = format!("{name} is a section, not a value");
+                self.in_file(source, section.span(), message, Some(format!("write [{name}] above its keys")));
+                continue;
+            };
+            for (key, value) in keys {
+                self.file_value(source, name, key, value);
+            }
+        }
+    }
+
+    fn file_value(
+        &mut self,
+        source: &SourceText,
+        section: &str,
+        key: &toml::Spanned<std::borrow::Cow<'_, str>>,
+        value: &toml::Spanned<DeValue<'_>>,
+    ) {
+        let name: &str = key.get_ref();
+        let found = SETTINGS.iter().position(|setting| setting.section == section && setting.key == name);
+        let Some(index) = found else {
+            let here = SETTINGS.iter().filter(|setting| setting.section == section);
+            let help = nearest(name, here.map(|setting| setting.key.to_owned()))
+                .or_else(|| nearest(name, SETTINGS.iter().map(Setting::name)));
+            self.in_file(source, key.span(), format!("unknown key {name} in [{section}]"), help);
+            return;
+        };
+        let setting = &SETTINGS[index];
+        match (setting.set_toml)(&mut self.config, value.get_ref()) {
+            Ok(()) => {
+                let line = source.line(key.span().start);
+                self.origins[index] = Origin::File { path: source.path.clone(), line };
+            }
+            Err(detail) => self.in_file(source, value.span(), wrong(setting, &detail), None),
+        }
+    }
+
+    fn in_file(&mut self, source: &SourceText, span: Range<usize>, message: String, help: Option<String>) {
+        let origin = Origin::File { path: source.path.clone(), line: source.line(span.start) };
+        self.problems.push(Problem { message, help, origin: Some(origin), at: Some((source.clone(), span)) });
+    }
+
+    fn environment(&mut self, variables: &[(String, String)]) {
+        for (name, text) in variables {
+            // One underscore pair marks a setting; MILLRACE_LOG and its like are not ours to judge.
+            if !name.starts_with(VARIABLE_PREFIX) || !name.contains("__") {
+                continue;
+            }
+            let origin = Origin::Variable(name.clone());
+            match SETTINGS.iter().position(|setting| setting.variable() == *name) {
+                Some(index) => self.text(index, text, origin),
+                None => self.problems.push(Problem {
+                    message: "no setting has this variable".to_owned(),
+                    help: nearest(name, SETTINGS.iter().map(Setting::variable)),
+                    origin: Some(origin),
+                    at: None,
+                }),
+            }
+        }
+    }
+
+    fn flags(&mut self, flags: &[(&'static str, &'static str, String)]) {
+        for (name, flag, text) in flags {
+            let index = SETTINGS.iter().position(|setting| setting.name() == *name);
+            let index = index.expect("a flag is declared for a setting of the table");
+            self.text(index, text, Origin::Flag(flag));
+        }
+    }
+
+    fn text(&mut self, index: usize, text: &str, origin: Origin) {
+        let setting = &SETTINGS[index];
+        match (setting.set_text)(&mut self.config, text) {
+            Ok(()) => self.origins[index] = origin,
+            Err(detail) => {
+                let detail = if detail.is_empty() { format!("found {text:?}") } else { detail };
+                let message = wrong(setting, &detail);
+                self.problems.push(Problem { message, help: None, origin: Some(origin), at: None });
+            }
+        }
+    }
+
+    /// What no single value can tell.
+    fn check(&mut self) {
+        let server = &self.config.server;
+        if !server.allow_public_without_authentication {
+            for (key, address) in [("listen", server.listen), ("admin_listen", server.admin_listen)] {
+                if !address.ip().is_loopback() {
+                    let help = "listen on 127.0.0.1, or set server.allow_public_without_authentication = true \
+                                if the network is trusted";
+                    let message =
+                        format!("server.{key} = {address} is public, and nobody has to authenticate there");
+                    self.refuse("server", key, message, help);
+                }
+            }
+        }
+        let dirs = &self.config.server.data_dirs;
+        if dirs.is_empty() {
+            self.refuse("server", "data_dirs", "there is no data directory".to_owned(), "name at least one");
+        } else if dirs.iter().enumerate().any(|(index, dir)| dirs[..index].contains(dir)) {
+            self.refuse("server", "data_dirs", "a data directory is named twice".to_owned(), "name it once");
+        }
+        if self.config.server.shards == Auto::Given(0) {
+            self.refuse("server", "shards", "there must be at least one shard".to_owned(), "give 1 or more");
+        }
+        for (section, key, value) in [
+            ("topic", "partitions", self.config.topic.partitions),
+            ("group", "offsets_partitions", self.config.group.offsets_partitions),
+        ] {
+            if value < 1 {
+                self.refuse(section, key, format!("{section}.{key} = {value}"), "give 1 or more");
+            }
+        }
+        if self.config.dataflow.epoch_ms_max < self.config.dataflow.epoch_ms_min {
+            let message = "dataflow.epoch_ms_max is below dataflow.epoch_ms_min".to_owned();
+            self.refuse("dataflow", "epoch_ms_max", message, "raise it, or lower the other");
+        }
+    }
+
+    fn refuse(&mut self, section: &str, key: &str, message: String, help: &str) {
+        let index = SETTINGS.iter().position(|setting| setting.section == section && setting.key == key);
+        let origin = index.map(|index| self.origins[index].clone());
+        self.problems.push(Problem { message, help: Some(help.to_owned()), origin, at: None });
+    }
+}
+
+fn wrong(setting: &Setting, detail: &str) -> String {
+    let name = setting.name();
+    if detail.is_empty() {
+        format!("{name} must be {}", setting.shape)
+    } else {
+        format!("{name} must be {}: {detail}", setting.shape)
+    }
+}
+
+/// The candidate most like `name`, as a hint, if one is like it at all.
+fn nearest(name: &str, candidates: impl Iterator<Item = String>) -> Option<String> {
+    /// Below this similarity a hint would only confuse.
+    const SIMILAR: f64 = 0.75;
+    candidates
+        .map(|candidate| (strsim::jaro_winkler(name, &candidate), candidate))
+        .filter(|(similarity, _)| *similarity >= SIMILAR)
+        .max_by(|(one, _), (other, _)| one.total_cmp(other))
+        .map(|(_, candidate)| format!("did you mean {candidate}?"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn from_file(text: &str) -> Result<Loaded, Problems> {
+        let file = Some(SourceText::new(Path::new("millrace.toml"), text.to_owned()));
+        load(&Layers { file, ..Layers::default() })
+    }
+
+    #[test]
+    fn later_layers_win_and_leave_their_origin() {
+        let layers = Layers {
+            file: Some(SourceText::new(
+                Path::new("m.toml"),
+                "[server]\nlisten = \"127.0.0.1:1\"\nshards = 3\n[journal]\nfile_bytes = \"8 MiB\""
+                    .to_owned(),
+            )),
+            environment: vec![
+                ("MILLRACE_SERVER__SHARDS".to_owned(), "4".to_owned()),
+                ("HOME".to_owned(), "/".to_owned()),
+            ],
+            flags: vec![("server.listen", "--listen", "127.0.0.1:2".to_owned())],
+        };
+        let loaded = load(&layers).unwrap();
+        assert_eq!(loaded.config.server.listen.port(), 2);
+        assert_eq!(loaded.config.server.shards, Auto::Given(4));
+        assert_eq!(loaded.config.journal.file_bytes, ByteSize(8 << 20));
+        let origin = |name: &str| {
+            loaded.origins[SETTINGS.iter().position(|setting| setting.name() == name).unwrap()].to_string()
+        };
+        assert_eq!(origin("server.listen"), "flag --listen");
+        assert_eq!(origin("server.shards"), "environment MILLRACE_SERVER__SHARDS");
+        assert_eq!(origin("journal.file_bytes"), "file m.toml:5");
+        assert_eq!(origin("topic.partitions"), "default");
+    }
+
+    #[test]
+    fn all_problems_are_found_at_once_with_lines_and_hints() {
+        let problems = from_file(
+            "[server]\nlistn = \"x\"\nshards = \"many\"\n\n[severs]\n\n[topic]\npartitions = 1.5\nauto_create = 1\n",
+        )
+        .unwrap_err();
+        let text = problems.to_string();
+        for expected in [
+            "millrace.toml:2: unknown key listn in [server] (did you mean listen?)",
+            "millrace.toml:3: server.shards must be \"auto\" or an integer",
+            "millrace.toml:5: unknown section [severs] (did you mean server?)",
+            "millrace.toml:8: topic.partitions must be an integer: found a float",
+            "millrace.toml:9: topic.auto_create must be true or false: found an integer",
+        ] {
+            assert!(text.contains(expected), "{expected:?} is not in\n{text}");
+        }
+        assert_eq!(problems.0.len(), 5);
+        assert!(problems.render(false).contains("unknown section [severs]"));
+    }
+
+    #[test]
+    fn broken_toml_is_reported_with_the_rest() {
+        let problems = from_file("[server]\nlisten = \nshardz = 1\n").unwrap_err().to_string();
+        assert!(problems.contains("millrace.toml:2"), "{problems}");
+        assert!(problems.contains("shardz"), "{problems}");
+    }
+
+    #[test]
+    fn a_public_address_needs_a_named_permission() {
+        let refused = from_file("[server]\nlisten = \"0.0.0.0:9092\"").unwrap_err().to_string();
+        assert!(refused.contains("allow_public_without_authentication"), "{refused}");
+        from_file("[server]\nlisten = \"0.0.0.0:9092\"\nallow_public_without_authentication = true").unwrap();
+    }
+
+    #[test]
+    fn unknown_variables_are_refused_with_the_nearest() {
+        let environment = vec![("MILLRACE_SERVER__SHARD".to_owned(), "1".to_owned())];
+        let problems = load(&Layers { environment, ..Layers::default() }).unwrap_err().to_string();
+        assert!(problems.contains("did you mean MILLRACE_SERVER__SHARDS?"), "{problems}");
+    }
+
+    #[test]
+    fn what_is_printed_reads_back() {
+        let config = Config::default();
+        let mut text = String::new();
+        let mut section = "";
+        for setting in SETTINGS {
+            if setting.section != section {
+                section = setting.section;
+                text += &format!("[{section}]\n");
+            }
+            text += &format!("{} = {}\n", setting.key, (setting.show)(&config));
+        }
+        let read = from_file(&text).unwrap().config;
+        assert_eq!(format!("{read:?}"), format!("{config:?}"));
+    }
+}
