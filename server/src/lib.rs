@@ -1,3 +1,4 @@
 //! The Millrace server: configuration, shards, coordinators, admin. The `millrace` binary is a thin face over it.
 
 pub mod config;
+pub mod group;
