@@ -331,8 +331,8 @@ proptest! {
                     group.sync(sync_request(&known(index), group.generation(), &everyone), asked, at(now));
                 }
                 Step::Heartbeat(index) => {
-                    let heard = group.heartbeat(&known(index), None, group.generation(), at(now));
-                    prop_assert!(heard.is_ok() || ids.get(index).is_none() || heard.is_err());
+                    // Whatever it answers, it must not disturb what others wait for.
+                    drop(group.heartbeat(&known(index), None, group.generation(), at(now)));
                 }
                 Step::Leave(index) => drop(group.leave(&known(index), None, at(now))),
                 Step::Wait(seconds) => {
