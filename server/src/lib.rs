@@ -1,4 +1,5 @@
 //! The Millrace server: configuration, shards, coordinators, admin. The `millrace` binary is a thin face over it.
 
+pub mod cluster;
 pub mod config;
 pub mod group;

@@ -186,11 +186,11 @@ impl<R> Group<R> {
     fn replace_static(&mut self, old: &str, request: JoinRequest, reply: R, now: Instant) {
         let Some(mut former) = self.members.remove(old) else { return };
         let id = new_member_id(request.instance_id.as_deref().unwrap_or_default());
-        for fenced in former.awaiting_join.take() {
+        if let Some(fenced) = former.awaiting_join.take() {
             let answer = JoinAnswer::refused(GroupError::FencedInstanceId, old.to_owned());
             self.effects.push(Effect::Join(fenced, answer));
         }
-        for fenced in former.awaiting_sync.take() {
+        if let Some(fenced) = former.awaiting_sync.take() {
             let answer = super::SyncAnswer::refused(GroupError::FencedInstanceId);
             self.effects.push(Effect::Sync(fenced, answer));
         }

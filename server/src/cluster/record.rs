@@ -1,0 +1,258 @@
+//! The records of the metadata log.
+//!
+//! A record's value is `version: u8 = 1, type: u8`, then its fields: integers little-endian, texts and lists with a u32
+//! length before them. Its key is empty: the log is read whole. A type or version from the future refuses the start, with
+//! its number: an older server must not go on with half of the truth.
+
+use millrace_record::TopicId;
+use std::collections::BTreeMap;
+use uuid::Uuid;
+
+/// The format's version.
+const VERSION: u8 = 1;
+
+/// One change of the cluster's metadata.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MetadataRecord {
+    /// A topic is made.
+    Topic {
+        /// Its id.
+        id: TopicId,
+        /// Its name.
+        name: String,
+        /// Its number of partitions.
+        partitions: i32,
+        /// Its settings that differ from the server's.
+        configs: BTreeMap<String, String>,
+    },
+    /// A topic gets more partitions.
+    Partitions {
+        /// The topic.
+        id: TopicId,
+        /// How many it has now.
+        partitions: i32,
+    },
+    /// A topic's setting changes.
+    Config {
+        /// The topic.
+        id: TopicId,
+        /// The setting.
+        name: String,
+        /// Its value; `None` goes back to the server's.
+        value: Option<String>,
+    },
+    /// A topic is removed.
+    RemoveTopic {
+        /// The topic.
+        id: TopicId,
+    },
+    /// Producer ids below this were given out.
+    ProducerIds {
+        /// The first free one.
+        next: i64,
+    },
+}
+
+/// Bytes that are not a metadata record of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RecordError {
+    /// Written by a newer server.
+    #[error("metadata record of version {version}, type {kind}: written by a newer server")]
+    Unknown {
+        /// The record's version.
+        version: u8,
+        /// The record's type.
+        kind: u8,
+    },
+    /// Too short, too long, or not text where text should be.
+    #[error("damaged metadata record")]
+    Damaged,
+}
+
+impl MetadataRecord {
+    /// The record's value.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = vec![VERSION];
+        match self {
+            Self::Topic { id, name, partitions, configs } => {
+                out.push(1);
+                put_id(&mut out, *id);
+                put_text(&mut out, name);
+                out.extend(partitions.to_le_bytes());
+                put_len(&mut out, configs.len());
+                for (name, value) in configs {
+                    put_text(&mut out, name);
+                    put_text(&mut out, value);
+                }
+            }
+            Self::Partitions { id, partitions } => {
+                out.push(2);
+                put_id(&mut out, *id);
+                out.extend(partitions.to_le_bytes());
+            }
+            Self::Config { id, name, value } => {
+                out.push(3);
+                put_id(&mut out, *id);
+                put_text(&mut out, name);
+                out.push(u8::from(value.is_some()));
+                if let Some(value) = value {
+                    put_text(&mut out, value);
+                }
+            }
+            Self::RemoveTopic { id } => {
+                out.push(4);
+                put_id(&mut out, *id);
+            }
+            Self::ProducerIds { next } => {
+                out.push(5);
+                out.extend(next.to_le_bytes());
+            }
+        }
+        out
+    }
+
+    /// Reads a record's value.
+    ///
+    /// # Errors
+    /// [`RecordError`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
+        let mut from = Fields(bytes);
+        let (version, kind) = (from.byte()?, from.byte()?);
+        if version != VERSION {
+            return Err(RecordError::Unknown { version, kind });
+        }
+        let record = match kind {
+            1 => {
+                let (id, name, partitions) = (from.id()?, from.text()?, from.i32()?);
+                let mut configs = BTreeMap::new();
+                for _ in 0..from.len()? {
+                    configs.insert(from.text()?, from.text()?);
+                }
+                Self::Topic { id, name, partitions, configs }
+            }
+            2 => Self::Partitions { id: from.id()?, partitions: from.i32()? },
+            3 => {
+                let (id, name) = (from.id()?, from.text()?);
+                let value = match from.byte()? {
+                    0 => None,
+                    1 => Some(from.text()?),
+                    _ => return Err(RecordError::Damaged),
+                };
+                Self::Config { id, name, value }
+            }
+            4 => Self::RemoveTopic { id: from.id()? },
+            5 => Self::ProducerIds { next: i64::from_le_bytes(from.take()?) },
+            _ => return Err(RecordError::Unknown { version, kind }),
+        };
+        if from.0.is_empty() { Ok(record) } else { Err(RecordError::Damaged) }
+    }
+}
+
+fn put_id(out: &mut Vec<u8>, id: TopicId) {
+    out.extend(id.0.as_bytes());
+}
+
+fn put_len(out: &mut Vec<u8>, len: usize) {
+    out.extend(
+        u32::try_from(len).expect("texts and lists of metadata are bounded at the door").to_le_bytes(),
+    );
+}
+
+fn put_text(out: &mut Vec<u8>, text: &str) {
+    put_len(out, text.len());
+    out.extend(text.as_bytes());
+}
+
+/// What is left of a record.
+struct Fields<'a>(&'a [u8]);
+
+impl Fields<'_> {
+    fn slice(&mut self, len: usize) -> Result<&[u8], RecordError> {
+        let (taken, rest) = self.0.split_at_checked(len).ok_or(RecordError::Damaged)?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    fn take<const N: usize>(&mut self) -> Result<[u8; N], RecordError> {
+        self.slice(N)?.try_into().map_err(|_| RecordError::Damaged)
+    }
+
+    fn byte(&mut self) -> Result<u8, RecordError> {
+        self.take::<1>().map(|[byte]| byte)
+    }
+
+    fn i32(&mut self) -> Result<i32, RecordError> {
+        self.take().map(i32::from_le_bytes)
+    }
+
+    fn len(&mut self) -> Result<usize, RecordError> {
+        usize::try_from(u32::from_le_bytes(self.take()?)).map_err(|_| RecordError::Damaged)
+    }
+
+    fn id(&mut self) -> Result<TopicId, RecordError> {
+        self.take().map(|bytes| TopicId(Uuid::from_bytes(bytes)))
+    }
+
+    fn text(&mut self) -> Result<String, RecordError> {
+        let len = self.len()?;
+        let bytes = self.slice(len)?;
+        std::str::from_utf8(bytes).map(str::to_owned).map_err(|_| RecordError::Damaged)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn ids() -> impl Strategy<Value = TopicId> {
+        any::<u128>().prop_map(|id| TopicId(Uuid::from_u128(id)))
+    }
+
+    fn records() -> impl Strategy<Value = MetadataRecord> {
+        let configs = prop::collection::btree_map(".{0,9}", ".{0,9}", 0..4);
+        prop_oneof![
+            (ids(), ".{0,20}", any::<i32>(), configs).prop_map(|(id, name, partitions, configs)| {
+                MetadataRecord::Topic { id, name, partitions, configs }
+            }),
+            (ids(), any::<i32>()).prop_map(|(id, partitions)| MetadataRecord::Partitions { id, partitions }),
+            (ids(), ".{0,9}", prop::option::of(".{0,9}"))
+                .prop_map(|(id, name, value)| MetadataRecord::Config { id, name, value }),
+            ids().prop_map(|id| MetadataRecord::RemoveTopic { id }),
+            any::<i64>().prop_map(|next| MetadataRecord::ProducerIds { next }),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(record in records()) {
+            prop_assert_eq!(MetadataRecord::decode(&record.encode()), Ok(record));
+        }
+
+        #[test]
+        fn cut_records_are_damaged(record in records(), cut in any::<prop::sample::Index>()) {
+            let bytes = record.encode();
+            let cut = cut.index(bytes.len());
+            prop_assert!(MetadataRecord::decode(&bytes[..cut]).is_err());
+        }
+
+        #[test]
+        fn any_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            drop(MetadataRecord::decode(&bytes));
+        }
+    }
+
+    #[test]
+    fn the_future_is_named() {
+        assert_eq!(MetadataRecord::decode(&[2, 1]), Err(RecordError::Unknown { version: 2, kind: 1 }));
+        assert_eq!(MetadataRecord::decode(&[1, 77]), Err(RecordError::Unknown { version: 1, kind: 77 }));
+        // A count of four billion settings in a few bytes ends where the bytes end.
+        let mut bytes = vec![1, 1];
+        bytes.extend([0; 16]);
+        bytes.extend([0; 4]);
+        bytes.extend([0; 4]);
+        bytes.extend([0xff; 4]);
+        assert_eq!(MetadataRecord::decode(&bytes), Err(RecordError::Damaged));
+    }
+}
