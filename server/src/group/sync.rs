@@ -53,7 +53,7 @@ impl<R> Group<R> {
         let id = request.member_id;
         match self.state {
             GroupState::Empty => {
-                self.effects.push(Effect::Sync(reply, SyncAnswer::refused(GroupError::UnknownMember)))
+                self.effects.push(Effect::Sync(reply, SyncAnswer::refused(GroupError::UnknownMember)));
             }
             GroupState::PreparingRebalance => {
                 self.effects.push(Effect::Sync(reply, SyncAnswer::refused(GroupError::RebalanceInProgress)));
