@@ -43,3 +43,15 @@ impl Stream {
         todo!()
     }
 }
+pub(crate) enum NetEvent {}
+#[derive(Default)]
+pub(crate) struct Network;
+impl Network {
+    pub(crate) fn handle(_kernel: &std::rc::Rc<super::kernel::Kernel>, _event: NetEvent) {}
+    pub(crate) fn node_killed(
+        _kernel: &std::rc::Rc<super::kernel::Kernel>,
+        _node: u16,
+        _crash: super::disk::Crash,
+    ) {
+    }
+}

@@ -1,0 +1,114 @@
+//! A test's hands on a disk, from outside the world: nothing here takes virtual time.
+
+use super::{Disk, DiskLatency, Fault, volume::Volume};
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+    rc::Rc,
+};
+
+/// A node's disk, seen from outside. What it shows is what a read would see.
+pub struct DiskHandle(pub(crate) Rc<Disk>);
+
+/// A disk's whole content at one moment, with what of it was durable. Cheap: pages are shared.
+#[derive(Clone)]
+pub struct DiskSnapshot(Volume);
+
+impl DiskHandle {
+    /// The path of every file, sorted.
+    #[must_use]
+    pub fn files(&self) -> Vec<PathBuf> {
+        self.0.volume.borrow().tree().files().into_iter().map(|(path, _)| path.into()).collect()
+    }
+
+    /// The bytes of a file.
+    ///
+    /// # Errors
+    /// If there is no such file.
+    pub fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let volume = self.0.volume.borrow();
+        let inode = volume.inode(volume.tree().find_file(path)?);
+        let len = usize::try_from(inode.len()).map_err(|_| io::ErrorKind::FileTooLarge)?;
+        Ok(inode.read(0, len))
+    }
+
+    /// Changes bytes of a file behind everyone's back, durably, at any position: rot. Extends the file if need be.
+    ///
+    /// # Errors
+    /// If there is no such file.
+    pub fn write(&self, path: &Path, position: u64, bytes: &[u8]) -> io::Result<()> {
+        let mut volume = self.0.volume.borrow_mut();
+        let file = volume.tree().find_file(path)?;
+        volume.tamper(file, position, bytes);
+        Ok(())
+    }
+
+    /// Inverts the bits of `mask` in one byte of a file.
+    ///
+    /// # Errors
+    /// If there is no such file, or no such byte in it.
+    pub fn flip(&self, path: &Path, position: u64, mask: u8) -> io::Result<()> {
+        let mut volume = self.0.volume.borrow_mut();
+        let file = volume.tree().find_file(path)?;
+        let byte = *volume.inode(file).read(position, 1).first().ok_or(io::ErrorKind::UnexpectedEof)?;
+        volume.tamper(file, position, &[byte ^ mask]);
+        Ok(())
+    }
+
+    /// Has a fault wait for its operation.
+    pub fn inject(&self, fault: Fault) {
+        self.0.faults.borrow_mut().inject(fault);
+    }
+
+    /// Takes back every fault that has not struck, or strikes for ever. Damage that was done stays.
+    pub fn heal(&self) {
+        self.0.faults.borrow_mut().heal();
+    }
+
+    /// From now on operations take this long.
+    pub fn set_latency(&self, latency: DiskLatency) {
+        *self.0.latency.borrow_mut() = latency;
+    }
+
+    /// From now on the disk has this size, in bytes. Less than what is used means that it is full.
+    pub fn set_capacity(&self, capacity: u64) {
+        self.0.volume.borrow_mut().capacity = capacity;
+    }
+
+    /// From now on every change fails with `EROFS`, or no longer does.
+    pub fn set_read_only(&self, read_only: bool) {
+        self.0.volume.borrow_mut().read_only = read_only;
+    }
+
+    /// The disk as it is.
+    #[must_use]
+    pub fn snapshot(&self) -> DiskSnapshot {
+        DiskSnapshot(self.0.volume.borrow().clone())
+    }
+
+    /// Makes the disk what it was, or what another one was.
+    ///
+    /// # Panics
+    /// If a file is open: kill the node first.
+    pub fn restore(&self, snapshot: &DiskSnapshot) {
+        let mut volume = self.0.volume.borrow_mut();
+        assert!(
+            !volume.is_in_use() && self.0.in_flight.borrow().is_empty(),
+            "kill the node before a restore"
+        );
+        *volume = snapshot.0.clone();
+        volume.close_all();
+    }
+}
+
+impl fmt::Debug for DiskHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.files()).finish()
+    }
+}
+
+impl fmt::Debug for DiskSnapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DiskSnapshot")
+    }
+}

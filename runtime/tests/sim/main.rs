@@ -1,0 +1,16 @@
+//! The simulated backend: what a world promises, and that it takes no more than it may.
+
+mod disk;
+mod tasks;
+
+use millrace_runtime::sim::{Device, DiskOptions, NodeId, NodeOptions, World, WorldOptions};
+
+const DEVICES: [Device; 3] = [Device::NoCache, Device::Fua, Device::FlushOnly];
+
+/// A world with one node.
+fn one_node(seed: u64, device: Device) -> (World, NodeId) {
+    let world = World::new(seed, WorldOptions::default());
+    let disk = DiskOptions { device, ..DiskOptions::default() };
+    let node = world.add_node("a", NodeOptions { disk });
+    (world, node)
+}
