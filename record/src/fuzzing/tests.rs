@@ -1,0 +1,98 @@
+use super::*;
+use crate::{
+    BatchMeta, goldens,
+    model::{Record, any_meta, any_records, archived, kafka},
+};
+use proptest::{collection::vec, prelude::*, sample::Index};
+
+const ALL: [fn(&[u8]); 7] = [
+    header,
+    kafka_batches,
+    kafka_batch_behind_its_checksum,
+    stored_batch,
+    archived_payload,
+    message_set,
+    compressed,
+];
+
+fn all(bytes: &[u8]) {
+    for entry in ALL {
+        entry(bytes);
+    }
+}
+
+#[test]
+fn what_clients_wrote_and_every_cut_of_it() {
+    let texts = goldens::JAVA_BATCHES.iter().chain(&goldens::JAVA_MARKERS).chain(&goldens::JAVA_MESSAGE_SETS);
+    for text in texts.chain(&goldens::PYTHON_MESSAGE_SETS) {
+        let bytes = goldens::bytes(text);
+        for len in 0..=bytes.len() {
+            all(&bytes[..len]);
+        }
+    }
+}
+
+/// A stored batch under a mended header checksum: nothing but the payload's own rules stand between it and a reader.
+fn mend(image: &mut [u8]) {
+    if image.len() >= HEADER_LEN {
+        let checksum = crate::checksum::crc32c(&image[..HEADER_LEN - 4]);
+        image[HEADER_LEN - 4..HEADER_LEN].copy_from_slice(&checksum.to_le_bytes());
+    }
+}
+
+fn any_changes() -> impl Strategy<Value = Vec<(Index, u8)>> {
+    vec((any::<Index>(), any::<u8>()), 0..6)
+}
+
+fn change(bytes: &mut [u8], changes: &[(Index, u8)]) {
+    for (at, byte) in changes {
+        let at = at.index(bytes.len());
+        bytes[at] = *byte;
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn any_bytes(bytes in vec(any::<u8>(), 0..300)) {
+        all(&bytes);
+    }
+
+    #[test]
+    fn changed_batches(records in any_records(5), meta in any_meta(), codec in 0u8..5, changes in any_changes()) {
+        let (header, mut payload) = kafka(&records, &meta, Codec::from_number(codec).unwrap());
+        let mut image = [&header.pack()[..], &payload].concat();
+        change(&mut payload, &changes);
+        kafka_batch_behind_its_checksum(&payload);
+        change(&mut image, &changes);
+        mend(&mut image);
+        stored_batch(&image);
+    }
+
+    #[test]
+    fn changed_archives(records in any_records(5), meta in any_meta(), changes in any_changes()) {
+        let (header, mut image) = archived(&records, &meta);
+        let mut claims = vec![header.attributes.bits(), header.last_offset_delta as u8, header.record_count as u8];
+        claims.extend(&image[HEADER_LEN..]);
+        change(&mut claims[3..], &changes);
+        archived_payload(&claims);
+        change(&mut image, &changes);
+        mend(&mut image);
+        stored_batch(&image);
+    }
+}
+
+/// The entry points do reach what lies behind the doors: a test that none of them returns at its first check.
+#[test]
+fn sound_bytes_go_all_the_way() {
+    let records = [Record::new(0, 5, Some(b"k"), Some(b"v"))];
+    let (_, image) = archived(&records, &BatchMeta::PLAIN);
+    let (batch, _) = Batch::split_first(&image).unwrap();
+    assert_eq!(batch.check(), Ok(()));
+    let claims = [&[0, 0, 1], batch.payload()].concat();
+    archived_payload(&claims);
+    let (_, payload) = kafka(&records, &BatchMeta::PLAIN, Codec::Lz4);
+    let limits = Limits { batch_len_max: LEN_MAX, origin: Origin::Producer };
+    assert!(RecordSet::new(&payload).all(|batch| kafka::validate(batch.unwrap(), &limits).is_ok()));
+}

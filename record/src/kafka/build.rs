@@ -1,0 +1,172 @@
+//! Records written in Kafka's encoding.
+
+use crate::{
+    build::{BUILT_LEN_MAX, BatchMeta, PushError},
+    checksum::crc32c,
+    compression::Compressor,
+    header::{BatchHeader, Codec, Encoding},
+    ids::Timestamp,
+    kafka::fields::{CHECKED_START, Fields, KAFKA_HEADER_LEN},
+    varint::{self, I32_LEN_MAX, I64_LEN_MAX, Short},
+    view::Headers,
+};
+
+/// A record's fields before its key: length, attributes, timestamp delta, offset delta, key length.
+const PREFIX_LEN_MAX: usize = 3 * I32_LEN_MAX + I64_LEN_MAX + 1;
+
+/// One record with its deltas, as it will be written.
+pub(crate) struct Record<'a> {
+    pub(crate) timestamp_delta: i64,
+    pub(crate) offset_delta: u32,
+    pub(crate) key: Option<&'a [u8]>,
+    pub(crate) value: Option<&'a [u8]>,
+    pub(crate) headers: Headers<'a>,
+}
+
+#[inline]
+fn number_of(len: Option<&[u8]>) -> i64 {
+    len.map_or(-1, |bytes| bytes.len() as i64)
+}
+
+impl Record<'_> {
+    /// Length of all behind the length field.
+    #[inline]
+    fn body_len(&self) -> usize {
+        1 + varint::len(self.timestamp_delta)
+            + varint::len(i64::from(self.offset_delta))
+            + varint::len(number_of(self.key))
+            + self.key.map_or(0, <[u8]>::len)
+            + varint::len(number_of(self.value))
+            + self.value.map_or(0, <[u8]>::len)
+            + self.headers.kafka_len()
+    }
+
+    /// Length of the whole record, in bytes.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        let body_len = self.body_len();
+        varint::len(body_len as i64) + body_len
+    }
+
+    /// Appends the record to `out`.
+    #[inline]
+    pub(crate) fn put(&self, out: &mut Vec<u8>) {
+        let mut prefix = Short::<PREFIX_LEN_MAX>::new();
+        prefix.number(self.body_len() as i64);
+        prefix.byte(0);
+        prefix.number(self.timestamp_delta);
+        prefix.number(i64::from(self.offset_delta));
+        prefix.number(number_of(self.key));
+        out.extend_from_slice(prefix.as_slice());
+        out.extend_from_slice(self.key.unwrap_or_default());
+        varint::put(out, number_of(self.value));
+        out.extend_from_slice(self.value.unwrap_or_default());
+        if self.headers.is_empty() {
+            out.push(0);
+        } else {
+            out.extend_from_slice(self.headers.block());
+        }
+    }
+}
+
+/// Seals the batch that starts at `at` in `out`, whose records are written: puts Kafka's header before them, and
+/// length and checksum into `header`.
+pub(crate) fn seal(out: &mut [u8], at: usize, header: &mut BatchHeader) {
+    let batch = &mut out[at..];
+    header.payload_len = batch.len() as u32;
+    header.kafka_len = header.payload_len;
+    batch[..KAFKA_HEADER_LEN].copy_from_slice(&Fields::of(header).pack());
+    header.payload_checksum = crc32c(&batch[CHECKED_START..]);
+    batch[CHECKED_START - 4..CHECKED_START].copy_from_slice(&header.payload_checksum.to_be_bytes());
+}
+
+/// Collects records into a batch of message format 2, reused from batch to batch.
+#[derive(Debug)]
+pub struct KafkaBatchBuilder {
+    records: Vec<u8>,
+    count: u32,
+    base_timestamp: Timestamp,
+    max_timestamp: Timestamp,
+    len_max: usize,
+}
+
+impl KafkaBatchBuilder {
+    /// Builds batches of at most `len_max` bytes before compression.
+    #[must_use]
+    pub fn new(len_max: usize) -> Self {
+        let len_max = len_max.min(BUILT_LEN_MAX);
+        Self { records: Vec::new(), count: 0, base_timestamp: 0, max_timestamp: 0, len_max }
+    }
+
+    /// Appends a record.
+    ///
+    /// # Errors
+    /// [`PushError`]: the record does not fit this batch, or none. Nothing is appended then.
+    pub fn push(
+        &mut self,
+        timestamp: Timestamp,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: Headers<'_>,
+    ) -> Result<(), PushError> {
+        let base = if self.count == 0 { timestamp } else { self.base_timestamp };
+        let timestamp_delta = timestamp.wrapping_sub(base);
+        let record = Record { timestamp_delta, offset_delta: self.count, key, value, headers };
+        let len = self.len() + record.len();
+        if len > self.len_max {
+            return Err(PushError::of(self.count, len, self.len_max));
+        }
+        record.put(&mut self.records);
+        self.max_timestamp = if self.count == 0 { timestamp } else { self.max_timestamp.max(timestamp) };
+        self.base_timestamp = base;
+        self.count += 1;
+        Ok(())
+    }
+
+    /// Records so far.
+    #[must_use]
+    pub const fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Length of the batch so far, before compression, in bytes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        KAFKA_HEADER_LEN + self.records.len()
+    }
+
+    /// Appends the batch to `out` and starts the next. Returns its header, with neither offset nor leader epoch
+    /// assigned; `None` if there is no record.
+    pub fn finish(
+        &mut self,
+        meta: &BatchMeta,
+        codec: Codec,
+        compressor: &mut Compressor,
+        out: &mut Vec<u8>,
+    ) -> Option<BatchHeader> {
+        let last_offset_delta = self.count.checked_sub(1)?;
+        let mut header = meta.header(Encoding::Kafka, codec);
+        header.last_offset_delta = last_offset_delta;
+        header.record_count = self.count;
+        header.base_timestamp = self.base_timestamp;
+        header.max_timestamp = self.max_timestamp;
+        let at = out.len();
+        out.resize(at + KAFKA_HEADER_LEN, 0);
+        compressor.compress(codec, &self.records, out);
+        seal(out, at, &mut header);
+        self.clear();
+        Some(header)
+    }
+
+    /// Forgets all records, keeps the memory.
+    pub fn clear(&mut self) {
+        self.records.clear();
+        self.count = 0;
+    }
+}

@@ -1,0 +1,146 @@
+//! Nothing is allocated per record: batches of 10 and of 1,000 records take the same number of allocations to write
+//! and to read, and that is none once buffers are warm.
+
+use millrace_record::{
+    ArchivedBatchBuilder, Batch, BatchHeader, BatchMeta, Codec, Compressor, HEADER_LEN, HeadersBuf,
+    KafkaBatchBuilder, Scratch, convert,
+    kafka::{Limits, Origin, validate_deep},
+};
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    sync::atomic::{AtomicUsize, Ordering},
+};
+
+struct Counting;
+
+static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: every call goes to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller's promise is the system's.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise is the system's.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, len: usize) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller's promise is the system's.
+        unsafe { System.realloc(pointer, layout, len) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// How many allocations `work` takes.
+fn allocations(work: impl FnOnce()) -> usize {
+    let before = ALLOCATIONS.load(Ordering::Relaxed);
+    work();
+    ALLOCATIONS.load(Ordering::Relaxed) - before
+}
+
+const ROOM: usize = 1 << 20;
+
+struct Buffers {
+    archived: ArchivedBatchBuilder,
+    kafka: KafkaBatchBuilder,
+    headers: HeadersBuf,
+    compressor: Compressor,
+    scratch: Scratch,
+    out: Vec<u8>,
+}
+
+impl Buffers {
+    fn write_archived(&mut self, count: u32) -> BatchHeader {
+        self.out.clear();
+        for index in 0..count {
+            self.headers.clear();
+            self.headers.push(b"name", Some(&index.to_le_bytes()));
+            let key = u64::from(index).to_le_bytes();
+            self.archived
+                .push(1_000 + i64::from(index), Some(&key), Some(&[7; 100]), self.headers.as_headers())
+                .expect("there is room");
+        }
+        self.archived.finish(&BatchMeta::PLAIN, &mut self.out).expect("there are records")
+    }
+
+    fn write_kafka(&mut self, count: u32, codec: Codec) -> BatchHeader {
+        self.out.clear();
+        for index in 0..count {
+            let key = u64::from(index).to_le_bytes();
+            self.kafka
+                .push(1_000 + i64::from(index), Some(&key), Some(&[7; 100]), self.headers.as_headers())
+                .expect("there is room");
+        }
+        self.kafka
+            .finish(&BatchMeta::PLAIN, codec, &mut self.compressor, &mut self.out)
+            .expect("there are records")
+    }
+
+    fn read(&mut self, header: BatchHeader, at: usize, count: u32) {
+        let batch = Batch::new(header, &self.out[at..]).expect("the payload is whole");
+        let mut bytes = 0;
+        let mut records = 0;
+        for record in batch.records(&mut self.scratch).expect("the batch opens") {
+            let record = record.expect("the record reads");
+            records += 1;
+            bytes += record.value.map_or(0, <[u8]>::len);
+            bytes += record.headers.iter().filter_map(|header| header.value).map(<[u8]>::len).sum::<usize>();
+        }
+        assert_eq!((records, bytes), (count, count as usize * 104));
+    }
+}
+
+fn main() {
+    let mut buffers = Buffers {
+        archived: ArchivedBatchBuilder::new(ROOM),
+        kafka: KafkaBatchBuilder::new(ROOM),
+        headers: HeadersBuf::new(),
+        compressor: Compressor::new(),
+        scratch: Scratch::new(ROOM),
+        out: Vec::new(),
+    };
+    let mut converted = Vec::new();
+    // Twice: the first round warms the buffers, the second is counted.
+    for warm in [false, true] {
+        for count in [1_000, 10] {
+            let mut header = None;
+            let written = allocations(|| header = Some(buffers.write_archived(count)));
+            let header = header.expect("written");
+            let read = allocations(|| buffers.read(header, HEADER_LEN, count));
+            converted.clear();
+            let served = allocations(|| {
+                let batch = Batch::new(header, &buffers.out[HEADER_LEN..]).expect("the payload is whole");
+                batch.check().expect("the batch is sound");
+                convert::to_kafka(&batch, &mut converted).expect("the batch converts");
+            });
+            assert_eq!(read, 0, "reading {count} archived records");
+            assert!(!warm || written + served == 0, "{count} archived records: {written} + {served}");
+            for codec in Codec::ALL {
+                kafka_batch(&mut buffers, count, codec, warm);
+            }
+        }
+    }
+    println!("allocations: none per record, in both encodings and with every codec");
+}
+
+fn kafka_batch(buffers: &mut Buffers, count: u32, codec: Codec, warm: bool) {
+    let mut header = None;
+    let written = allocations(|| header = Some(buffers.write_kafka(count, codec)));
+    let header = header.expect("written");
+    let limits = Limits { batch_len_max: ROOM, origin: Origin::Producer };
+    let checked = allocations(|| {
+        validate_deep(&buffers.out, &limits, &mut buffers.scratch).expect("the batch passes the door");
+    });
+    let read = allocations(|| buffers.read(header, 0, count));
+    // gzip's library allocates its state anew for each stream, whatever the number of records.
+    let per_batch = if codec == Codec::Gzip { 8 } else { 0 };
+    let most = written.max(checked).max(read);
+    assert!(!warm || most <= per_batch, "{count} records, {codec:?}: {written}, {checked}, {read}");
+}
