@@ -1,0 +1,37 @@
+//! Entry points for fuzz targets: any bytes in, no panic, bounded memory. What can be read is written at the same
+//! version and read again, to the same; anything else is a defect, and a panic.
+
+use crate::{
+    kafka::{ApiKey, Response, parse_request},
+    wire::{Reader, Writer},
+};
+use bytes::Bytes;
+
+/// Parses a request's frame.
+pub fn request(frame: &[u8]) {
+    let Ok(request) = parse_request(&Bytes::copy_from_slice(frame)) else { return };
+    let version = request.header.version;
+    let again = written(|writer| {
+        request.header.encode(writer);
+        request.body.encode(writer, version);
+    });
+    assert_eq!(parse_request(&again).as_ref(), Ok(&request));
+}
+
+/// Reads a response's body. The first two bytes choose the API, the next two the version.
+pub fn response(bytes: &[u8]) {
+    let Some((&[a, b, c, d], body)) = bytes.split_first_chunk() else { return };
+    let Some(api) = ApiKey::from_code(i16::from_be_bytes([a, b])) else { return };
+    let version = i16::from_be_bytes([c, d]);
+    if !api.serves(version) {
+        return;
+    }
+    let read = |body: &Bytes| Response::decode(&mut Reader::new(body), api, version);
+    let Ok(response) = read(&Bytes::copy_from_slice(body)) else { return };
+    assert_eq!(read(&written(|writer| response.encode(writer, version))), Ok(response));
+}
+
+fn written(write: impl FnOnce(&mut Writer)) -> Bytes {
+    let pieces = Writer::new().frame(write).expect("what was read at a version can be written at it");
+    Bytes::from(pieces.concat()).slice(4..)
+}
