@@ -1,5 +1,7 @@
 //! The Millrace server: configuration, shards, coordinators, admin. The `millrace` binary is a thin face over it.
 
+pub mod cli;
 pub mod cluster;
 pub mod config;
+pub mod exit;
 pub mod group;

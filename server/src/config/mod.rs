@@ -63,9 +63,7 @@ pub fn load(layers: &Layers) -> Result<Loaded, Problems> {
     }
     loading.environment(&layers.environment);
     loading.flags(&layers.flags);
-    if loading.problems.is_empty() {
-        loading.check();
-    }
+    loading.check();
     if loading.problems.is_empty() {
         Ok(Loaded { config: loading.config, origins: loading.origins })
     } else {

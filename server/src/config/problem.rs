@@ -58,6 +58,14 @@ pub struct Problem {
     pub(super) at: Option<(SourceText, Range<usize>)>,
 }
 
+impl Problem {
+    /// Something that is wrong with no value in particular.
+    #[must_use]
+    pub fn new(message: String) -> Self {
+        Self { message, help: None, origin: None, at: None }
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.origin {

@@ -1,0 +1,35 @@
+//! The command line: one file per command.
+
+mod completions;
+mod config;
+mod output;
+mod settings;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use std::process::ExitCode;
+
+/// A Kafka-compatible log and a dataflow engine in one process.
+#[derive(Parser)]
+#[command(name = "millrace", version, about, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Show the configuration that the server would run with.
+    Config(config::Arguments),
+    /// Print a completion script for a shell.
+    Completions(completions::Arguments),
+}
+
+/// Runs the command that the process was started with.
+#[must_use]
+pub fn main() -> ExitCode {
+    let exit = match Arguments::parse().command {
+        Command::Config(arguments) => config::run(&arguments),
+        Command::Completions(arguments) => completions::run(&arguments, &mut Arguments::command()),
+    };
+    exit.into()
+}
