@@ -16,7 +16,7 @@
 
 #![warn(missing_docs)]
 // Until both backends stand.
-#![allow(dead_code, unused_variables, clippy::todo, clippy::default_constructed_unit_structs)]
+#![allow(dead_code, unused_variables, clippy::todo)]
 
 mod bell;
 mod buffer;

@@ -278,6 +278,7 @@ impl Kernel {
             self.bury(shard);
         }
         node.forget_client();
+        node.set_power(crash == Crash::Process && node.has_power());
         Network::node_killed(self, node.id, crash);
         node.disk.crash(self, crash);
     }

@@ -41,6 +41,7 @@ mod trace;
 mod world;
 
 pub use disk::{Crash, Device, DiskHandle, DiskLatency, DiskOptions, DiskSnapshot, Fault, IoStep};
+pub use net::NetOptions;
 pub use running::{Killed, Running};
 pub(crate) use shard::ShardContext;
 pub use world::{NodeId, NodeOptions, World, WorldOptions};

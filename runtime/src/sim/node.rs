@@ -14,6 +14,8 @@ pub(crate) struct Node {
     pub(crate) epoch: Cell<u64>,
     /// What its wall clock is wrong by.
     pub(crate) clock_offset_ms: Cell<i64>,
+    /// The power is on. After a power cut it comes back with the next process.
+    power: Cell<bool>,
     client: RefCell<Option<Rc<ShardContext>>>,
 }
 
@@ -25,8 +27,17 @@ impl Node {
             disk: Rc::new(disk),
             epoch: Cell::new(0),
             clock_offset_ms: Cell::new(0),
+            power: Cell::new(true),
             client: RefCell::default(),
         }
+    }
+
+    pub(crate) fn has_power(&self) -> bool {
+        self.power.get()
+    }
+
+    pub(crate) fn set_power(&self, on: bool) {
+        self.power.set(on);
     }
 
     /// The shard on which one-off futures run, made by `build` if there is none in this life.

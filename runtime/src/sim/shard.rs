@@ -4,6 +4,7 @@ use super::{
     bell::Bell,
     disk::DiskSession,
     kernel::{Event, EventKey, Kernel},
+    net::Loans,
     node::Node,
     task::TaskFuture,
     trace::What,
@@ -14,6 +15,7 @@ use std::{
     future::Future,
     pin::Pin,
     rc::Rc,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -24,6 +26,7 @@ pub(crate) struct ShardContext {
     /// Its number in the world, never used again.
     pub(crate) key: u64,
     pub(crate) bell: Bell,
+    pub(crate) loans: Arc<Loans>,
     main: Cell<Option<u64>>,
     dead: Cell<bool>,
     inboxes: RefCell<Vec<Rc<dyn Inbox>>>,
@@ -32,11 +35,13 @@ pub(crate) struct ShardContext {
 impl ShardContext {
     pub(crate) fn new(kernel: &Rc<Kernel>, node: &Rc<Node>) -> Rc<Self> {
         let key = kernel.number();
+        node.set_power(true);
         let shard = Rc::new(Self {
             kernel: Rc::clone(kernel),
             node: Rc::clone(node),
             key,
             bell: Bell::new(key, kernel.signals.clone()),
+            loans: Arc::default(),
             main: Cell::new(None),
             dead: Cell::new(false),
             inboxes: RefCell::default(),

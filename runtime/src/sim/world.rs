@@ -1,18 +1,20 @@
 //! The world as a test holds it.
 
 use super::{
-    Crash, DiskHandle, DiskOptions, IoStep, Killed, Running, ShardContext,
+    Crash, DiskHandle, DiskOptions, IoStep, Killed, NetOptions, Running, ShardContext,
     disk::Disk,
     kernel::{Kernel, Turn},
+    net::{self, Network},
     node::Node,
     random::as_nanos,
     trace::What,
 };
-use crate::{Instant, Shard, ShardId, bell, bell::Doorbells, context};
+use crate::{Instant, JoinHandle, Shard, ShardId, bell, bell::Doorbells, context};
 use std::{
     cell::{Cell, RefCell},
     fmt,
     future::Future,
+    net::IpAddr,
     ops::RangeInclusive,
     pin::Pin,
     rc::Rc,
@@ -46,6 +48,8 @@ pub struct WorldOptions {
     pub timer_slack: RangeInclusive<Duration>,
     /// The time that one poll of a task takes.
     pub poll_cost: RangeInclusive<Duration>,
+    /// How connections behave.
+    pub net: NetOptions,
     /// The wall clock when the world begins, in milliseconds since the Unix epoch.
     pub unix_start_ms: i64,
 }
@@ -59,6 +63,7 @@ impl Default for WorldOptions {
             bell_delay: Duration::from_nanos(200)..=Duration::from_micros(100),
             timer_slack: Duration::ZERO..=Duration::from_micros(100),
             poll_cost: Duration::from_nanos(100)..=Duration::from_micros(5),
+            net: NetOptions::default(),
             unix_start_ms: 1_767_225_600_000,
         }
     }
@@ -157,8 +162,7 @@ impl World {
     /// As [`World::block_on`], but for the kill.
     pub fn try_block_on<F: Future>(&self, node: NodeId, future: F) -> Result<F::Output, Killed> {
         let run = self.begin_run();
-        let host = self.kernel.node(node.0);
-        let shard = host.client(|| ShardContext::new(&self.kernel, &host));
+        let shard = self.client(node);
         let task = shard.spawn(None);
         let mut foreground = Foreground { kernel: &self.kernel, shard, task, future: Some(Box::pin(future)) };
         loop {
@@ -179,6 +183,21 @@ impl World {
                 }
             }
         }
+    }
+
+    /// Starts a task where [`World::block_on`] runs its future. It goes on whenever the world runs.
+    pub fn spawn<F>(&self, node: NodeId, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + 'static,
+    {
+        let _entered = context::enter(self.client(node));
+        crate::spawn(future)
+    }
+
+    /// The shard of the node's that is outside of any launch.
+    fn client(&self, node: NodeId) -> Rc<ShardContext> {
+        let node = self.kernel.node(node.0);
+        node.client(|| ShardContext::new(&self.kernel, &node))
     }
 
     /// Runs the world for a span of virtual time.
@@ -257,6 +276,40 @@ impl World {
     #[must_use]
     pub fn disk(&self, node: NodeId) -> DiskHandle {
         DiskHandle(Rc::clone(&self.kernel.node(node.0).disk))
+    }
+
+    /// The node's address. Its loopback addresses are its own.
+    #[must_use]
+    pub fn ip(&self, node: NodeId) -> IpAddr {
+        net::ip(node.0)
+    }
+
+    /// Cuts the ways between two nodes: what is sent waits, connecting waits, and who waits too long for an answer to
+    /// what it sent gives its connection up.
+    pub fn cut(&self, a: NodeId, b: NodeId) {
+        self.cut_one_way(a, b);
+        self.cut_one_way(b, a);
+    }
+
+    /// As [`World::cut`], in one direction only.
+    pub fn cut_one_way(&self, from: NodeId, to: NodeId) {
+        Network::cut(&self.kernel, from.0, to.0);
+    }
+
+    /// Mends the ways between two nodes: what was sent meanwhile arrives, if its sender has not given up.
+    pub fn heal(&self, a: NodeId, b: NodeId) {
+        Network::heal(&self.kernel, a.0, b.0);
+        Network::heal(&self.kernel, b.0, a.0);
+    }
+
+    /// Resets every connection between two nodes (or of one with itself): both ends see it at once.
+    pub fn reset(&self, a: NodeId, b: NodeId) {
+        Network::reset(&self.kernel, a.0, b.0);
+    }
+
+    /// From now on the way from `from` to `to` takes this long; `None` is as [`NetOptions`] says.
+    pub fn set_latency(&self, from: NodeId, to: NodeId, latency: Option<RangeInclusive<Duration>>) {
+        Network::set_latency(&self.kernel, from.0, to.0, latency);
     }
 
     /// From now on the node's wall clock is wrong by this many milliseconds.

@@ -1,6 +1,9 @@
 //! The simulated backend: what a world promises, and that it takes no more than it may.
 
+mod determinism;
 mod disk;
+mod disk_model;
+mod network;
 mod tasks;
 
 use millrace_runtime::sim::{Device, DiskOptions, NodeId, NodeOptions, World, WorldOptions};
