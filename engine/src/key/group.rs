@@ -47,13 +47,27 @@ impl KeyGroups {
         KeyGroupRange { start: 0, end: self.0 }
     }
 
-    /// The smallest hash of group `group`, or of nothing (`None`, past the last hash) if `group` is the number of groups.
+    /// The smallest hash of a group, or nothing if there is no such group.
     #[must_use]
     pub const fn first_hash(self, group: u16) -> Option<KeyHash> {
         if group >= self.0 {
             return None;
         }
         Some(KeyHash((((group as u128) << 64).div_ceil(self.0 as u128)) as u64))
+    }
+
+    /// The first and the last hash of the groups in `range`.
+    ///
+    /// # Panics
+    /// If the range is empty or has groups that are not among these.
+    #[must_use]
+    pub const fn hashes_of(self, range: KeyGroupRange) -> (KeyHash, KeyHash) {
+        assert!(!range.is_empty() && range.end <= self.0, "a range of these key groups");
+        let first = self.first_hash(range.start).expect("checked");
+        match self.first_hash(range.end) {
+            Some(next) => (first, KeyHash(next.0 - 1)),
+            None => (first, KeyHash(u64::MAX)),
+        }
     }
 }
 

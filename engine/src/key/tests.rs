@@ -148,3 +148,24 @@ fn placement_refuses_what_cannot_be() {
     assert_eq!(KeyGroups::new(0), None);
     assert_eq!(KeyGroups::default().count(), 1_024);
 }
+
+/// Computed with another implementation (the C library behind Python's `xxhash`).
+#[test]
+fn the_hash_is_the_named_one() {
+    let counted = |n: u32, step: u32| (0..n).map(|i| (i * step) as u8).collect::<Vec<_>>();
+    let vectors: [(&[u8], u64, u16); 9] = [
+        (b"", 0xbcc7_13b0_da11_2bae, 755),
+        (b"\0", 0x8273_8bef_1511_288a, 521),
+        (b"a", 0x043b_687a_faab_9a82, 16),
+        (&1_u64.to_key_bytes(), 0xb113_3fa4_56d2_ab59, 708),
+        (&0_i64.to_key_bytes(), 0xcf48_6968_7c0c_e1cd, 829),
+        (&("JFK", "AA").to_key_bytes(), 0x0056_9ff8_1401_f574, 1),
+        (&counted(32, 1), 0x7004_4d3d_b77a_4ab1, 448),
+        (&counted(200, 1), 0x8cc6_5d06_2ffd_3d08, 563),
+        (&counted(1_000, 7), 0x60c6_eb76_c7ee_2a1e, 387),
+    ];
+    for (key, hash, group) in vectors {
+        assert_eq!(KeyHash::of(key), KeyHash(hash), "{key:?}");
+        assert_eq!(KeyGroups::default().group_of(KeyHash(hash)), KeyGroup(group), "{key:?}");
+    }
+}

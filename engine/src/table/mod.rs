@@ -17,13 +17,15 @@
 //! 4. A key is touched only in the table whose range has its key group.
 
 mod delta;
+mod namespaces;
 mod ordered;
 mod point;
 mod spec;
+mod undo;
 
-pub use delta::{Delta, DeltaError, DeltaRun};
+pub use delta::{Delta, DeltaError, DeltaRun, RunHeader};
 pub use ordered::OrderedTable;
-pub use point::PointTable;
+pub use point::{ENTRY_BYTES_MAX, PointTable};
 pub use spec::{Namespace, TableId, TableSpec, Width};
 
 use crate::epoch::Epoch;
