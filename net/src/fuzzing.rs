@@ -2,6 +2,7 @@
 //! version and read again, to the same; anything else is a defect, and a panic.
 
 use crate::{
+    frame::{FrameSplitter, Split, UNAUTHENTICATED_FRAME_MAX},
     kafka::{ApiKey, Response, parse_request},
     wire::{Reader, Writer},
 };
@@ -34,4 +35,21 @@ pub fn response(bytes: &[u8]) {
 fn written(write: impl FnOnce(&mut Writer)) -> Bytes {
     let pieces = Writer::new().frame(write).expect("what was read at a version can be written at it");
     Bytes::from(pieces.concat()).slice(4..)
+}
+
+/// Cuts a stream into frames. Every chunk is as long as a byte of the stream before it says.
+pub fn frames(stream: &[u8]) {
+    let mut splitter = FrameSplitter::new(UNAUTHENTICATED_FRAME_MAX);
+    let mut rest = stream;
+    while let Some((&len, tail)) = rest.split_first() {
+        let (mut chunk, tail) = tail.split_at(tail.len().min(len.into()));
+        rest = tail;
+        while !chunk.is_empty() {
+            match splitter.next(&mut chunk) {
+                Ok(Some(Split::Frame(frame))) => request(&frame),
+                Ok(_) => {}
+                Err(_) => return,
+            }
+        }
+    }
 }

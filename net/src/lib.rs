@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod frame;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod kafka;

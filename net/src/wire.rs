@@ -7,7 +7,7 @@
 
 mod field;
 mod reader;
-mod records;
+mod record_set;
 #[cfg(test)]
 pub(crate) mod sample;
 mod shared_str;
@@ -15,6 +15,6 @@ mod writer;
 
 pub use field::{Field, Format};
 pub use reader::{DECODED_BYTES_MAX, DecodeError, DecodeErrorKind, Reader, TAGGED_FIELDS_MAX};
-pub use records::Records;
+pub use record_set::RecordSet;
 pub use shared_str::SharedStr;
 pub use writer::{COPY_BELOW, EncodeError, Writer};

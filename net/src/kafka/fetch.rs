@@ -5,7 +5,7 @@ use crate::{
         ErrorCode,
         produce::{LeaderIdAndEpoch, NodeEndpoint},
     },
-    wire::{Records, SharedStr},
+    wire::{RecordSet, SharedStr},
 };
 use uuid::Uuid;
 
@@ -146,7 +146,7 @@ message! {
         [11..] preferred_read_replica: i32 = -1,
         /// The records: whole batches, the first of which contains the offset asked for. An empty set rather than
         /// null is what Kafka sends when there are none.
-        [0..] records: Option<Records> = Some(Records::new()),
+        [0..] records: Option<RecordSet> = Some(RecordSet::new()),
     }
 
     /// The end of an epoch.

@@ -2,7 +2,7 @@
 
 use crate::{
     kafka::ErrorCode,
-    wire::{Records, SharedStr},
+    wire::{RecordSet, SharedStr},
 };
 use uuid::Uuid;
 
@@ -42,7 +42,7 @@ message! {
         /// The partition's number.
         [0..] index: i32,
         /// The records. Null is allowed by the schema; Kafka answers it with an error.
-        [0..] records: Option<Records>,
+        [0..] records: Option<RecordSet>,
     }
 
     /// Tells where records went.

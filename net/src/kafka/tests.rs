@@ -65,7 +65,7 @@ where
 
 /// A frame's pieces, joined, the length checked and taken off.
 fn unframed(pieces: Vec<Bytes>) -> Bytes {
-    let frame = pieces.into_iter().collect::<crate::wire::Records>().into_bytes();
+    let frame = pieces.into_iter().collect::<crate::wire::RecordSet>().into_bytes();
     let (length, body) = frame.split_first_chunk().expect("a frame begins with its length");
     assert_eq!(u32::from_be_bytes(*length) as usize, body.len());
     frame.slice(4..)

@@ -1,6 +1,6 @@
 //! How each Rust type of a message's field stands on the wire.
 
-use super::{DecodeError, DecodeErrorKind, Reader, Records, SharedStr, Writer};
+use super::{DecodeError, DecodeErrorKind, Reader, RecordSet, SharedStr, Writer};
 use bytes::Bytes;
 use uuid::Uuid;
 
@@ -105,7 +105,7 @@ macro_rules! length_prefixed {
     )*};
 }
 
-length_prefixed!([] String, [] SharedStr, [] Bytes, [] Records, [T] Vec<T>);
+length_prefixed!([] String, [] SharedStr, [] Bytes, [] RecordSet, [T] Vec<T>);
 
 impl Nullable for String {
     const WIDE: bool = false;
@@ -157,7 +157,7 @@ impl Nullable for Bytes {
     }
 }
 
-impl Nullable for Records {
+impl Nullable for RecordSet {
     const WIDE: bool = true;
 
     fn read(reader: &mut Reader<'_>, length: usize, _: Format) -> Result<Self, DecodeError> {

@@ -1,6 +1,6 @@
 //! Values for property tests: each type makes one of itself out of arbitrary bytes.
 
-use super::{Format, Records, SharedStr};
+use super::{Format, RecordSet, SharedStr};
 use bytes::Bytes;
 use uuid::Uuid;
 
@@ -70,7 +70,7 @@ impl Sample for Bytes {
     }
 }
 
-impl Sample for Records {
+impl Sample for RecordSet {
     /// Now and then long enough to be spliced rather than copied.
     fn sample(source: &mut Source<'_>, format: Format) -> Self {
         let mut records = Self::new();

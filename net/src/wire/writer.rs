@@ -76,7 +76,7 @@ impl Writer {
         value.encode(&mut writer, format);
         match writer.error {
             Some(error) => Err(error),
-            None => Ok(writer.take().into_iter().collect::<super::Records>().into_bytes()),
+            None => Ok(writer.take().into_iter().collect::<super::RecordSet>().into_bytes()),
         }
     }
 

@@ -10,7 +10,7 @@ use crate::{
         offset_fetch::*,
         produce::*,
     },
-    wire::Records,
+    wire::RecordSet,
 };
 use uuid::Uuid;
 
@@ -39,7 +39,7 @@ fn produce_of_the_oldest_clients() {
             name: "t".into(),
             partition_data: vec![PartitionProduceData {
                 index: 3,
-                records: Some(Records::from(Bytes::from_static(b"xyz"))),
+                records: Some(RecordSet::from(Bytes::from_static(b"xyz"))),
             }],
             ..Default::default()
         }],

@@ -66,6 +66,7 @@ proptest! {
         frame[at] = byte;
         crate::fuzzing::request(&frame);
         crate::fuzzing::response(&frame);
+        crate::fuzzing::frames(&frame);
     }
 }
 

@@ -6,12 +6,12 @@ use std::fmt;
 /// A partition's records on the wire: whole batches (or, in old Produce versions, a message set), as shared pieces
 /// that follow each other. Read from a frame it is one piece that shares the frame's memory.
 #[derive(Clone, Default)]
-pub struct Records {
+pub struct RecordSet {
     first: Bytes,
     rest: Vec<Bytes>,
 }
 
-impl Records {
+impl RecordSet {
     /// No records.
     #[must_use]
     pub const fn new() -> Self {
@@ -59,13 +59,13 @@ impl Records {
     }
 }
 
-impl From<Bytes> for Records {
+impl From<Bytes> for RecordSet {
     fn from(bytes: Bytes) -> Self {
         Self { first: bytes, rest: Vec::new() }
     }
 }
 
-impl FromIterator<Bytes> for Records {
+impl FromIterator<Bytes> for RecordSet {
     fn from_iter<I: IntoIterator<Item = Bytes>>(pieces: I) -> Self {
         let mut records = Self::new();
         records.extend(pieces);
@@ -73,7 +73,7 @@ impl FromIterator<Bytes> for Records {
     }
 }
 
-impl Extend<Bytes> for Records {
+impl Extend<Bytes> for RecordSet {
     fn extend<I: IntoIterator<Item = Bytes>>(&mut self, pieces: I) {
         for piece in pieces {
             self.push(piece);
@@ -81,17 +81,17 @@ impl Extend<Bytes> for Records {
     }
 }
 
-impl PartialEq for Records {
+impl PartialEq for RecordSet {
     /// Whether the bytes are the same, however they are cut into pieces.
     fn eq(&self, other: &Self) -> bool {
         self.len() == other.len() && self.pieces().flatten().eq(other.pieces().flatten())
     }
 }
 
-impl Eq for Records {}
+impl Eq for RecordSet {}
 
-impl fmt::Debug for Records {
+impl fmt::Debug for RecordSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Records({} bytes)", self.len())
+        write!(f, "RecordSet({} bytes)", self.len())
     }
 }
