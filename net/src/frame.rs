@@ -184,10 +184,20 @@ impl LargeFrame {
         self.filled.unsplit(piece);
     }
 
-    /// The frame, when nothing is missing.
+    /// The whole frame's length, in bytes.
     #[must_use]
-    pub fn finish(self) -> Option<Bytes> {
-        (self.missing() == 0).then(|| self.filled.freeze())
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The frame.
+    ///
+    /// # Panics
+    /// If something is missing.
+    #[must_use]
+    pub fn finish(self) -> Bytes {
+        assert_eq!(self.missing(), 0, "a large frame is finished when nothing is missing");
+        self.filled.freeze()
     }
 }
 
@@ -221,7 +231,7 @@ mod tests {
                         frame.put(place);
                     }
                     match frame.missing() {
-                        0 => frames.push(frame.finish().unwrap()),
+                        0 => frames.push(frame.finish()),
                         _ => large = Some(frame),
                     }
                 }
@@ -303,7 +313,7 @@ mod tests {
         second.resize(39_000, 3);
         frame.put(second);
         assert_eq!(frame.next_piece(1), None);
-        let frame = frame.finish().unwrap();
+        let frame = frame.finish();
         assert_eq!(frame.as_ptr() as usize, start);
         assert_eq!((frame[999], frame[1000], frame[61_000], frame.len()), (1, 2, 3, 100_000));
     }

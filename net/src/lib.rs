@@ -9,8 +9,12 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod budget;
+pub mod connection;
 pub mod frame;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod kafka;
+pub mod listener;
+mod signal;
 pub mod wire;

@@ -60,18 +60,19 @@ pub enum RequestError {
 }
 
 impl RequestError {
-    /// What Kafka answers instead of closing the connection, as a whole response frame: an ApiVersions request of a
-    /// version that is not served gets version 0 of the response, UNSUPPORTED_VERSION and the versions of ApiVersions
+    /// What Kafka answers instead of closing the connection, with the correlation id; to be sent in version 0. An
+    /// ApiVersions request of a version that is not served gets UNSUPPORTED_VERSION and the versions of ApiVersions
     /// itself, so that a newer client can ask again. For everything else Kafka closes, and this is `None`.
     #[must_use]
-    pub fn answer(&self) -> Option<Response> {
-        match self {
-            Self::UnsupportedVersion { api: ApiKey::ApiVersions, .. } => {
-                Some(Response::ApiVersions(ApiVersionsResponse {
+    pub fn answer(&self) -> Option<(i32, Response)> {
+        match *self {
+            Self::UnsupportedVersion { api: ApiKey::ApiVersions, correlation_id, .. } => {
+                let response = ApiVersionsResponse {
                     error_code: ErrorCode::UNSUPPORTED_VERSION,
                     api_keys: vec![ApiKey::ApiVersions.advertised()],
                     ..Default::default()
-                }))
+                };
+                Some((correlation_id, response.into()))
             }
             _ => None,
         }

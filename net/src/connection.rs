@@ -1,0 +1,439 @@
+//! A connection that serves: frames in, requests to a [`Handler`], responses out in the order of the requests.
+//!
+//! One task does all of it. Several requests are in flight at a time, bounded by number and by bytes; their handlers
+//! start in the order of the requests and finish as they like. A peer that breaks the protocol is told off by one
+//! error for the log, and costs nobody else anything.
+
+mod pipeline;
+mod watch;
+
+use crate::{
+    budget::{Budget, Charge},
+    frame::{FRAME_MAX_DEFAULT, FrameError, FrameSplitter, LargeFrame, Split, UNAUTHENTICATED_FRAME_MAX},
+    kafka::{Request, RequestError, Response, encode_response, parse_request},
+    signal::{Flag, Waiters, unless},
+    wire::{EncodeError, Writer},
+};
+use bytes::Bytes;
+use millrace_runtime::{Stream, sleep};
+use pipeline::{Finished, Pipeline};
+use std::{
+    cell::{Cell, RefCell},
+    future::poll_fn,
+    io,
+    net::SocketAddr,
+    pin::pin,
+    task::Poll,
+    time::Duration,
+};
+pub(crate) use watch::{Receiving, Watch};
+
+/// Requests in flight per connection unless the options say otherwise. Kafka's own broker takes one at a time; clients
+/// that pipeline send about five.
+pub const IN_FLIGHT_MAX_DEFAULT: usize = 32;
+
+/// A large frame is received, and a long response sent, in steps of this many bytes, so that progress shows.
+const STEP: usize = 1 << 20;
+
+/// Bounds of a connection.
+#[derive(Clone, Debug)]
+pub struct ConnectionOptions {
+    /// The longest request, in bytes.
+    pub frame_bytes_max: usize,
+    /// Whether requests are held to [`UNAUTHENTICATED_FRAME_MAX`] until [`Peer::authenticate`].
+    pub authentication: bool,
+    /// Requests in flight: received, and not yet answered down to the last byte.
+    pub in_flight_max: usize,
+    /// Bytes of requests in flight. One request of any size is let in alone.
+    pub in_flight_bytes_max: usize,
+    /// How long a peer may ask for nothing.
+    pub idle_timeout: Duration,
+    /// How long a peer may neither send the rest of a request nor take the rest of a response.
+    pub stall_timeout: Duration,
+    /// How long requests in flight may take once nothing more is received: the peer has closed its side, broken the
+    /// protocol, or the listener drains. Their handlers are dropped then.
+    pub drain_timeout: Duration,
+}
+
+impl Default for ConnectionOptions {
+    fn default() -> Self {
+        Self {
+            frame_bytes_max: FRAME_MAX_DEFAULT,
+            authentication: false,
+            in_flight_max: IN_FLIGHT_MAX_DEFAULT,
+            in_flight_bytes_max: FRAME_MAX_DEFAULT,
+            idle_timeout: Duration::from_secs(600),
+            stall_timeout: Duration::from_secs(30),
+            drain_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// The two ends of a connection.
+#[derive(Debug)]
+pub struct Peer {
+    /// The address that the peer reached us at.
+    pub local: SocketAddr,
+    /// The peer's own address.
+    pub remote: SocketAddr,
+    authenticated: Cell<bool>,
+}
+
+impl Peer {
+    pub(crate) fn of(stream: &Stream) -> Self {
+        Self { local: stream.local_addr(), remote: stream.peer_addr(), authenticated: Cell::new(false) }
+    }
+
+    /// Lets the peer send requests of full length from the next one on.
+    pub fn authenticate(&self) {
+        self.authenticated.set(true);
+    }
+}
+
+/// What answers a connection's requests.
+pub trait Handler {
+    /// Answers a request; `None` for one that wants no answer (Produce with acks = 0).
+    ///
+    /// Called in the order of the requests. The futures are polled together, each for the first time in the order of
+    /// the requests, so that what a handler does before it first waits happens in that order. A future may be dropped
+    /// before it is ready, when [`ConnectionOptions::drain_timeout`] has passed.
+    fn handle(&self, request: Request) -> impl Future<Output = Option<Response>> + 'static;
+}
+
+impl<F, R> Handler for F
+where
+    F: Fn(Request) -> R,
+    R: Future<Output = Option<Response>> + 'static,
+{
+    fn handle(&self, request: Request) -> impl Future<Output = Option<Response>> + 'static {
+        self(request)
+    }
+}
+
+/// Why a connection ended other than by its peer closing it between requests.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectionError {
+    /// Receiving failed.
+    #[error("receiving: {0}")]
+    Receive(#[source] io::Error),
+    /// Sending failed.
+    #[error("sending: {0}")]
+    Send(#[source] io::Error),
+    /// The peer closed its side within a request.
+    #[error("the peer closed within a request")]
+    EndedWithinRequest,
+    /// A frame that cannot be.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    /// A request that cannot be served.
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    /// A response that Kafka's encoding cannot express.
+    #[error("encoding a response: {0}")]
+    Response(#[from] EncodeError),
+    /// The peer asked for nothing for too long.
+    #[error("idle")]
+    Idle,
+    /// The peer did not send the rest of a request.
+    #[error("the rest of a request did not come")]
+    StalledRequest,
+    /// The peer did not take the rest of a response.
+    #[error("the rest of a response was not taken")]
+    StalledResponse,
+    /// Handlers did not finish in time, and were dropped.
+    #[error("{in_flight} requests were not answered in time")]
+    DrainTimeout {
+        /// How many.
+        in_flight: usize,
+    },
+}
+
+impl ConnectionError {
+    /// Whether the peer broke the protocol or the server failed, rather than the network or the peer's patience.
+    #[must_use]
+    pub const fn is_fault(&self) -> bool {
+        matches!(self, Self::Frame(_) | Self::Request(_) | Self::Response(_) | Self::DrainTimeout { .. })
+    }
+}
+
+/// How others reach into a connection while it is served.
+#[derive(Debug, Default)]
+pub(crate) struct Control {
+    /// Nothing more is received.
+    stop: Flag,
+    /// Nothing more is sent.
+    broken: Flag,
+    /// Why.
+    cause: RefCell<Option<ConnectionError>>,
+    /// What can be seen from outside.
+    pub(crate) watch: Watch,
+}
+
+impl Control {
+    /// Finishes what is in flight, then closes.
+    pub(crate) fn drain(&self) {
+        self.stop.raise();
+    }
+
+    /// Finishes what is in flight without answers, then closes with `cause`.
+    pub(crate) fn give_up(&self, cause: ConnectionError) {
+        self.cause.borrow_mut().get_or_insert(cause);
+        self.broken.raise();
+        self.stop.raise();
+    }
+}
+
+/// Serves `stream` until its peer closes it, something goes wrong, or `control` says so.
+pub(crate) async fn serve<H: Handler>(
+    stream: &Stream,
+    peer: &Peer,
+    handler: &H,
+    control: &Control,
+    options: &ConnectionOptions,
+    memory: &Budget,
+) -> Result<(), ConnectionError> {
+    let pipeline = RefCell::new(Pipeline::new(|request| handler.handle(request)));
+    let connection = Connection {
+        stream,
+        peer,
+        control,
+        options,
+        memory,
+        own_memory: Budget::new(options.in_flight_bytes_max),
+        pipeline: &pipeline,
+        room: Waiters::default(),
+        received_all: Cell::new(false),
+    };
+    let mut receive = pin!(connection.receive());
+    let mut send = pin!(connection.send());
+    let mut received = None;
+    let mut deadline = None;
+    let sent = poll_fn(|cx| {
+        if received.is_none()
+            && let Poll::Ready(outcome) = receive.as_mut().poll(cx)
+        {
+            received = Some(outcome);
+            connection.received_all.set(true);
+            deadline = Some(Box::pin(sleep(options.drain_timeout)));
+        }
+        pipeline.borrow_mut().poll(cx);
+        if let Poll::Ready(outcome) = send.as_mut().poll(cx) {
+            return Poll::Ready(outcome);
+        }
+        match &mut deadline {
+            Some(deadline) => deadline
+                .as_mut()
+                .poll(cx)
+                .map(|()| Err(ConnectionError::DrainTimeout { in_flight: control.watch.in_flight.get() })),
+            None => Poll::Pending,
+        }
+    })
+    .await;
+    let cause = control.cause.take();
+    cause.map_or(Ok(()), Err).and(received.unwrap_or(Ok(()))).and(sent)
+}
+
+/// The bytes of a request in flight, held against the connection's budget and the common one.
+type Charges = (Charge, Charge);
+
+/// What one chunk brought.
+enum Arrived {
+    Frame(Bytes),
+    /// Whole, or cut off at the chunk's end; with its charges if they could be had at once.
+    Large(LargeFrame, Option<Charges>),
+}
+
+struct Connection<'a, P> {
+    stream: &'a Stream,
+    peer: &'a Peer,
+    control: &'a Control,
+    options: &'a ConnectionOptions,
+    memory: &'a Budget,
+    own_memory: Budget,
+    pipeline: &'a RefCell<P>,
+    /// For those who wait until less is in flight.
+    room: Waiters,
+    received_all: Cell<bool>,
+}
+
+impl<C, F> Connection<'_, Pipeline<C, F, Charges>>
+where
+    C: Fn(Request) -> F,
+    F: Future<Output = Option<Response>>,
+{
+    fn frame_max(&self) -> usize {
+        if self.options.authentication && !self.peer.authenticated.get() {
+            self.options.frame_bytes_max.min(UNAUTHENTICATED_FRAME_MAX)
+        } else {
+            self.options.frame_bytes_max
+        }
+    }
+
+    async fn receive(&self) -> Result<(), ConnectionError> {
+        let watch = &self.control.watch;
+        let mut splitter = FrameSplitter::new(self.frame_max());
+        let mut arrived = Vec::new();
+        loop {
+            let within = splitter.is_within_frame();
+            watch.receiving.set(if within { Receiving::Rest } else { Receiving::Nothing });
+            let Some(chunk) = unless(&self.control.stop, self.stream.recv()).await else { return Ok(()) };
+            let chunk = chunk.map_err(ConnectionError::Receive)?;
+            if chunk.is_empty() {
+                return if within { Err(ConnectionError::EndedWithinRequest) } else { Ok(()) };
+            }
+            watch.received.set(watch.received.get() + 1);
+            let split = self.split(&mut splitter, &chunk, &mut arrived);
+            // The chunk is on loan from the shard's few: it goes back before anything is waited for.
+            drop(chunk);
+            watch.receiving.set(Receiving::Room);
+            let admitted = unless(&self.control.stop, async {
+                for arrived in arrived.drain(..) {
+                    self.admit(arrived).await?;
+                }
+                Ok::<_, ConnectionError>(())
+            });
+            match admitted.await {
+                Some(admitted) => admitted?,
+                None => return Ok(()),
+            }
+            split?;
+            splitter.set_frame_max(self.frame_max());
+        }
+    }
+
+    /// Cuts a chunk into frames.
+    fn split(
+        &self,
+        splitter: &mut FrameSplitter,
+        mut chunk: &[u8],
+        arrived: &mut Vec<Arrived>,
+    ) -> Result<(), FrameError> {
+        while !chunk.is_empty() {
+            match splitter.next(&mut chunk)? {
+                Some(Split::Frame(frame)) => arrived.push(Arrived::Frame(frame)),
+                Some(Split::Large(len)) => {
+                    let mut frame = LargeFrame::new(len);
+                    let charges = self.own_memory.try_charge(len).zip(self.memory.try_charge(len));
+                    if charges.is_some() {
+                        frame.reserve();
+                    }
+                    frame.fill(&mut chunk);
+                    arrived.push(Arrived::Large(frame, charges));
+                }
+                None => {}
+            }
+        }
+        Ok(())
+    }
+
+    async fn charge(&self, len: usize) -> Charges {
+        // In this order everywhere, so that nobody holds the common budget while waiting for its own.
+        let own = self.own_memory.charge(len).await;
+        (own, self.memory.charge(len).await)
+    }
+
+    /// Waits for room, receives what is missing of a large frame, and starts the request.
+    async fn admit(&self, arrived: Arrived) -> Result<(), ConnectionError> {
+        let watch = &self.control.watch;
+        let in_flight = || (watch.in_flight.get() < self.options.in_flight_max).then_some(());
+        self.room.until(in_flight).await;
+        let (frame, charges) = match arrived {
+            Arrived::Frame(frame) => {
+                let charges = self.charge(frame.len()).await;
+                (frame, charges)
+            }
+            Arrived::Large(frame, Some(charges)) => (self.receive_rest(frame).await?, charges),
+            Arrived::Large(frame, None) => {
+                let charges = self.charge(frame.len()).await;
+                (self.receive_rest(frame).await?, charges)
+            }
+        };
+        let mut pipeline = self.pipeline.borrow_mut();
+        match parse_request(&frame) {
+            Ok(request) => pipeline.start(request, charges),
+            Err(error) => match error.answer() {
+                Some((correlation_id, response)) => pipeline.answer(correlation_id, response, charges),
+                None => return Err(error.into()),
+            },
+        }
+        watch.in_flight.set(watch.in_flight.get() + 1);
+        Ok(())
+    }
+
+    async fn receive_rest(&self, mut frame: LargeFrame) -> Result<Bytes, ConnectionError> {
+        let watch = &self.control.watch;
+        while let Some(piece) = frame.next_piece(STEP) {
+            watch.receiving.set(Receiving::Rest);
+            frame.put(self.stream.recv_exact(piece).await.map_err(ConnectionError::Receive)?);
+            watch.received.set(watch.received.get() + 1);
+        }
+        watch.receiving.set(Receiving::Room);
+        Ok(frame.finish())
+    }
+
+    async fn send(&self) -> Result<(), ConnectionError> {
+        let mut writer = Writer::new();
+        let mut outcome = Ok(());
+        loop {
+            // Woken together with the pipeline, which is polled before this.
+            let finished = poll_fn(|_| match self.pipeline.borrow_mut().take_finished() {
+                finished if !finished.is_empty() => Poll::Ready(Some(finished)),
+                _ if self.received_all.get() && self.control.watch.in_flight.get() == 0 => Poll::Ready(None),
+                _ => Poll::Pending,
+            });
+            let Some(finished) = finished.await else { return outcome };
+            if outcome.is_ok() && !self.control.broken.is_raised() {
+                outcome = self.send_responses(&mut writer, &finished).await;
+                if outcome.is_err() {
+                    // Handlers finish all the same: what they do matters even if nobody hears of it.
+                    self.control.stop.raise();
+                }
+            }
+            let in_flight = &self.control.watch.in_flight;
+            in_flight.set(in_flight.get() - finished.len());
+            drop(finished);
+            self.room.wake_all();
+        }
+    }
+
+    async fn send_responses(
+        &self,
+        writer: &mut Writer,
+        finished: &[Finished<Charges>],
+    ) -> Result<(), ConnectionError> {
+        let mut pieces = Vec::new();
+        for Finished { version, correlation_id, response, .. } in finished {
+            if let Some(response) = response {
+                pieces.append(&mut encode_response(writer, *version, *correlation_id, response)?);
+            }
+        }
+        let watch = &self.control.watch;
+        watch.sending.set(true);
+        while !pieces.is_empty() {
+            let rest = split_off(&mut pieces, STEP);
+            let Some(sent) = unless(&self.control.broken, self.stream.send(pieces)).await else { break };
+            sent.map_err(ConnectionError::Send)?;
+            watch.sent.set(watch.sent.get() + 1);
+            pieces = rest;
+        }
+        watch.sending.set(false);
+        Ok(())
+    }
+}
+
+/// Leaves the first `len` bytes in `pieces` and gives the rest.
+fn split_off(pieces: &mut Vec<Bytes>, mut len: usize) -> Vec<Bytes> {
+    for at in 0..pieces.len() {
+        if pieces[at].len() > len {
+            let mut rest = pieces.split_off(at);
+            let head = rest[0].split_to(len);
+            if !head.is_empty() {
+                pieces.push(head);
+            }
+            return rest;
+        }
+        len -= pieces[at].len();
+    }
+    Vec::new()
+}
