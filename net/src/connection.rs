@@ -5,6 +5,8 @@
 //! error for the log, and costs nobody else anything.
 
 mod pipeline;
+#[cfg(test)]
+mod tests;
 mod watch;
 
 use crate::{
@@ -345,7 +347,7 @@ where
             }
             Arrived::Large(frame, Some(charges)) => (self.receive_rest(frame).await?, charges),
             Arrived::Large(frame, None) => {
-                let charges = self.charge(frame.len()).await;
+                let charges = self.charge(frame.frame_len()).await;
                 (self.receive_rest(frame).await?, charges)
             }
         };

@@ -186,7 +186,7 @@ impl LargeFrame {
 
     /// The whole frame's length, in bytes.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub fn frame_len(&self) -> usize {
         self.len
     }
 

@@ -10,6 +10,7 @@
 #![warn(missing_docs)]
 
 pub mod budget;
+pub mod client;
 pub mod connection;
 pub mod frame;
 #[doc(hidden)]
@@ -17,4 +18,6 @@ pub mod fuzzing;
 pub mod kafka;
 pub mod listener;
 mod signal;
+#[cfg(test)]
+mod testing;
 pub mod wire;
