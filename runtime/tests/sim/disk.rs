@@ -3,9 +3,12 @@
 use crate::{DEVICES, one_node};
 use millrace_runtime::{
     AlignedBuf, File, OpenOptions, fs,
-    sim::{Crash, Device, DiskOptions, Fault, IoStep, Killed, NodeId, NodeOptions, World, WorldOptions},
+    sim::{
+        Crash, Device, DiskLatency, DiskOptions, Fault, IoStep, Killed, NodeId, NodeOptions, World,
+        WorldOptions, spawn, yield_now,
+    },
 };
-use std::{collections::BTreeSet, io, path::Path};
+use std::{collections::BTreeSet, io, path::Path, time::Duration};
 
 const BLOCK: usize = 4096;
 const SEEDS: u64 = 60;
@@ -162,6 +165,37 @@ fn syncing_one_file_does_not_save_another() {
             }
         }
         assert_eq!(appended, BTreeSet::from([None, Some(0), Some(2)]), "{device:?}");
+    }
+}
+
+#[test]
+fn a_sync_covers_what_completed_before_its_call_and_no_more() {
+    for device in [Device::Fua, Device::FlushOnly] {
+        let found: BTreeSet<u8> = (0..SEEDS)
+            .map(|seed| {
+                let (world, node) = one_node(seed, device);
+                let file = world.block_on(node, durable_file("/a", 1, 1));
+                let sync = Duration::from_secs(1)..=Duration::from_secs(2);
+                world.disk(node).set_latency(DiskLatency { sync, ..DiskLatency::default() });
+                world.block_on(node, async {
+                    write(&file, 0, 2).await;
+                    let clone = file.clone();
+                    let syncing = spawn(async move { clone.sync_data().await });
+                    yield_now().await;
+                    // More than are remembered.
+                    for version in 3..9 {
+                        write(&file, 0, version).await;
+                    }
+                    assert!(!syncing.is_finished());
+                    syncing.await.expect("nobody cancels it").expect("a sync");
+                });
+                drop(file);
+                world.kill(node, Crash::PowerCut);
+                world.disk(node).read(Path::new("/a")).expect("it is there")[0]
+            })
+            .collect();
+        assert!(!found.contains(&1), "{device:?}: what was synced is lost");
+        assert!(found.len() > 2, "{device:?}: more than what was synced is safe, {found:?}");
     }
 }
 
@@ -541,7 +575,7 @@ fn a_cancelled_write_happens_all_the_same() {
     let file = world.block_on(node, durable_file("/a", 1, 1));
     world.block_on(node, async {
         let write = file.write_at(0, filled(2, 1).freeze());
-        let timeout = millrace_runtime::timeout(std::time::Duration::ZERO, write).await;
+        let timeout = millrace_runtime::timeout(Duration::ZERO, write).await;
         assert!(timeout.is_err(), "no write is as fast as this");
     });
     drop(file);
