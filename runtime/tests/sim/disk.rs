@@ -5,8 +5,9 @@ use millrace_runtime::{
     AlignedBuf, File, OpenOptions, fs,
     sim::{
         Crash, Device, DiskLatency, DiskOptions, Fault, IoStep, Killed, NodeId, NodeOptions, World,
-        WorldOptions, spawn, yield_now,
+        WorldOptions,
     },
+    spawn, yield_now,
 };
 use std::{collections::BTreeSet, io, path::Path, time::Duration};
 
