@@ -4,7 +4,8 @@
 //! [launched](World::launch) that run the very code that runs natively. Whatever can come out one way or another
 //! (which ready task runs next, when an operation completes, what a power cut spares, where a stream is fragmented) is
 //! drawn from one generator, so that the seed decides all, and a world that failed fails again. The [trace hash]
-//! (World::trace_hash) of two runs tells whether they were the same; a panic on the way prints the seed.
+//! (World::trace_hash) of two runs tells whether they were the same. A panic on the way prints the seed, and with
+//! `MILLRACE_SIM_SEED` set to it, a test that runs over [`seeds`] runs that world alone.
 //!
 //! ```
 //! use millrace_runtime::{File, OpenOptions, AlignedBuf, sim::{Crash, NodeOptions, World, WorldOptions}};
@@ -44,4 +45,4 @@ pub use disk::{Crash, Device, DiskHandle, DiskLatency, DiskOptions, DiskSnapshot
 pub use net::NetOptions;
 pub use running::{Killed, Running};
 pub(crate) use shard::ShardContext;
-pub use world::{NodeId, NodeOptions, World, WorldOptions};
+pub use world::{NodeId, NodeOptions, World, WorldOptions, seeds};

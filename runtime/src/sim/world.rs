@@ -23,6 +23,25 @@ use std::{
     time::Duration,
 };
 
+/// The environment variable that has [`seeds`] give a single seed.
+const SEED_VARIABLE: &str = "MILLRACE_SIM_SEED";
+
+/// The seeds for a test that runs many worlds: `0..count`, or only the one in the environment variable
+/// `MILLRACE_SIM_SEED` (decimal, or hexadecimal after `0x`), which is how a world that failed is brought back.
+///
+/// # Panics
+/// If the variable is not a number.
+pub fn seeds(count: u64) -> impl Iterator<Item = u64> {
+    let chosen = std::env::var(SEED_VARIABLE).ok().map(|text| {
+        let parsed = match text.strip_prefix("0x") {
+            Some(digits) => u64::from_str_radix(digits, 16),
+            None => text.parse(),
+        };
+        parsed.unwrap_or_else(|error| panic!("{SEED_VARIABLE} is {text:?}: {error}"))
+    });
+    chosen.map_or(0..count, |seed| seed..seed + 1)
+}
+
 /// A node's number, dense from 0 in the order of [`World::add_node`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(pub u16);
@@ -355,7 +374,8 @@ impl World {
     fn print_seed(&self) {
         if std::thread::panicking() && !self.seed_printed.replace(true) {
             let now = Duration::from_nanos(self.kernel.now());
-            eprintln!("the simulated world's seed is {:#018x}; it panicked at {now:?}", self.kernel.seed);
+            let seed = self.kernel.seed;
+            eprintln!("the simulated world panicked at {now:?}; {SEED_VARIABLE}={seed:#018x} brings it back");
         }
     }
 }

@@ -254,6 +254,23 @@ fn a_changed_length_without_a_sync_may_be_the_old_one_with_its_bytes() {
 }
 
 #[test]
+fn a_lost_cut_does_not_take_back_a_later_write_of_the_block_it_cut() {
+    let found = after_power_cut(
+        Device::NoCache,
+        true,
+        async || {
+            let file = durable_file("/a", 1, 1).await;
+            file.set_len(100).await.expect("a cut");
+            write(&file, 0, 2).await;
+        },
+        |world, node| {
+            (world.disk(node).read(Path::new("/a")).expect("it is there").len(), bytes_of(world, node, "/a"))
+        },
+    );
+    assert_eq!(found, BTreeSet::from([100, BLOCK].map(|len| (len, vec![vec![2]]))));
+}
+
+#[test]
 fn names_without_a_directory_sync_survive_or_not_and_with_it_always_do() {
     let workload = async |sync: bool| {
         drop(durable_file("/kept", 1, 1).await);
@@ -314,6 +331,43 @@ fn a_rename_between_directories_takes_a_sync_of_both() {
         assert_eq!(found.len(), outcomes, "{dirs:?}: {found:?}");
         assert!(found.contains(&vec!["/to/b".into()]));
     }
+}
+
+#[test]
+fn changes_of_one_name_survive_in_order() {
+    let workload = async || {
+        drop(durable_file("/x", 1, 1).await);
+        drop(durable_file("/y", 1, 2).await);
+        fs::rename(Path::new("/x"), Path::new("/y")).await.expect("a rename");
+        let new = File::open(Path::new("/x"), OpenOptions::CREATE_NEW).await.expect("a new file");
+        write(&new, 0, 3).await;
+        new.sync_data().await.expect("a sync");
+    };
+    let first_byte =
+        |world: &World, node, path: &str| world.disk(node).read(Path::new(path)).ok().map(|bytes| bytes[0]);
+    let found = after_power_cut(Device::Fua, true, workload, |world, node| {
+        (first_byte(world, node, "/x"), first_byte(world, node, "/y"))
+    });
+    // The new file under the old name without the rename would have lost what the rename moved.
+    let expected = [(Some(1), Some(2)), (None, Some(1)), (Some(3), Some(1))];
+    assert_eq!(found, BTreeSet::from(expected));
+}
+
+#[test]
+fn what_a_durable_change_builds_on_is_durable() {
+    let workload = async || {
+        for dir in ["/from", "/to"] {
+            fs::create_dir_all(Path::new(dir)).await.expect("a directory");
+        }
+        fs::sync_dir(Path::new("/")).await.expect("a sync");
+        drop(File::open(Path::new("/from/a"), OpenOptions::CREATE_NEW).await.expect("a new file"));
+        fs::sync_dir(Path::new("/from")).await.expect("a sync");
+        fs::rename(Path::new("/from/a"), Path::new("/to/b")).await.expect("a rename");
+        fs::rename(Path::new("/to/b"), Path::new("/to/c")).await.expect("a rename");
+        fs::sync_dir(Path::new("/to")).await.expect("a sync");
+    };
+    let found = after_power_cut(Device::Fua, true, workload, |world, node| world.disk(node).files());
+    assert_eq!(found, BTreeSet::from([vec!["/to/c".into()]]));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The simulated backend: what a world promises, and that it takes no more than it may.
 
+mod crashes;
 mod determinism;
 mod disk;
 mod disk_model;

@@ -63,7 +63,8 @@ pub enum Device {
 /// How a node dies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Crash {
-    /// `kill -9`: completed writes stay. Of a write in flight any of its blocks may have been written.
+    /// `kill -9`: completed writes stay, though what was not durable is no more so: it is read, and lost in a power cut
+    /// that comes later. Of a write in flight any of its blocks may have been written.
     Process,
     /// The power goes: what was durable stays, and of the rest any part.
     PowerCut,
