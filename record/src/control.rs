@@ -58,15 +58,14 @@ impl EndTransaction {
     /// The longest such batch.
     const BATCH_LEN_MAX: usize = 128;
 
-    /// Appends the marker's batch, in Kafka's encoding, to `out`. Returns its header, with neither offset nor leader
-    /// epoch assigned.
-    pub fn append(
+    /// The marker's batch in Kafka's encoding, and its header, with neither offset nor leader epoch assigned.
+    #[must_use]
+    pub fn encode(
         &self,
         producer_id: ProducerId,
         producer_epoch: ProducerEpoch,
         timestamp: Timestamp,
-        out: &mut Vec<u8>,
-    ) -> BatchHeader {
+    ) -> (BatchHeader, Vec<u8>) {
         let kind = if self.committed { TYPE_COMMIT } else { TYPE_ABORT };
         let [key_high, key_low] = KEY_VERSION.to_be_bytes();
         let [type_high, type_low] = kind.to_be_bytes();
@@ -83,7 +82,9 @@ impl EndTransaction {
         builder
             .push(timestamp, Some(&[key_high, key_low, type_high, type_low]), Some(&value), Headers::EMPTY)
             .expect("a marker is far shorter than the limit");
-        builder.finish(&meta, Codec::None, &mut Compressor::new(), out).expect("there is a record")
+        let mut batch = Vec::new();
+        let header = builder.finish(&meta, Codec::None, &mut Compressor::new(), &mut batch);
+        (header.expect("there is a record"), batch)
     }
 }
 

@@ -47,9 +47,9 @@ struct Message<'a> {
     value: Option<&'a [u8]>,
 }
 
-/// Turns a message set into one batch of format 2, compressed with the codec of its first compressed message, and
-/// appends it to `out`. Messages of format 0 have no timestamp. Returns the batch's header, with neither offset nor
-/// leader epoch assigned, and whether some record has no key.
+/// Turns a message set into one batch of format 2, compressed with the codec of its first compressed message, and puts
+/// it into `out` as [`KafkaBatchBuilder::finish`] does. Messages of format 0 have no timestamp. Returns the batch's
+/// header, with neither offset nor leader epoch assigned, and whether some record has no key.
 ///
 /// `builder` carries the limit: the longest batch before compression, in bytes. What it held is dropped.
 ///

@@ -21,11 +21,6 @@ pub(crate) const fn len(value: i64) -> usize {
 /// Takes a 32-bit number off the front of `bytes`. `None` if they end within it or it goes on past its fifth byte.
 #[inline]
 pub(crate) fn take_i32(bytes: &mut &[u8]) -> Option<i32> {
-    let (&first, rest) = bytes.split_first()?;
-    if first < 0x80 {
-        *bytes = rest;
-        return Some(i32::from(first >> 1) ^ -i32::from(first & 1));
-    }
     let raw = take_raw::<I32_LEN_MAX>(bytes)? as u32;
     Some((raw >> 1) as i32 ^ -((raw & 1) as i32))
 }
@@ -37,20 +32,32 @@ pub(crate) fn take_i64(bytes: &mut &[u8]) -> Option<i64> {
     Some((raw >> 1) as i64 ^ -((raw & 1) as i64))
 }
 
+/// Lengths and deltas have one byte or two nearly always.
 #[inline]
 fn take_raw<const LEN_MAX: usize>(bytes: &mut &[u8]) -> Option<u64> {
+    let (raw, len) = match **bytes {
+        [first, ..] if first < 0x80 => (u64::from(first), 1),
+        [first, second, ..] if second < 0x80 => (u64::from(first & 0x7f) | u64::from(second) << 7, 2),
+        _ => read_long::<LEN_MAX>(bytes)?,
+    };
+    *bytes = &bytes[len..];
+    Some(raw)
+}
+
+/// A number at the front of `bytes`, and its length in bytes.
+#[inline(never)]
+fn read_long<const LEN_MAX: usize>(bytes: &[u8]) -> Option<(u64, usize)> {
     let mut raw = 0;
     for (index, &byte) in bytes.iter().enumerate().take(LEN_MAX) {
         raw |= u64::from(byte & 0x7f) << (7 * index);
         if byte < 0x80 {
-            *bytes = &bytes[index + 1..];
-            return Some(raw);
+            return Some((raw, index + 1));
         }
     }
     None
 }
 
-/// A few encoded numbers and bytes on the stack, so that a record's fields reach their buffer in one copy.
+/// A few encoded numbers and bytes on the stack, on their way to a buffer. `CAPACITY` is a power of two, and its user's worst case is below it.
 pub(crate) struct Short<const CAPACITY: usize> {
     bytes: [u8; CAPACITY],
     len: usize,
@@ -59,16 +66,15 @@ pub(crate) struct Short<const CAPACITY: usize> {
 impl<const CAPACITY: usize> Short<CAPACITY> {
     #[inline]
     pub(crate) fn new() -> Self {
+        const { assert!(CAPACITY.is_power_of_two()) };
         Self { bytes: [0; CAPACITY], len: 0 }
     }
 
     /// Appends one byte.
-    ///
-    /// # Panics
-    /// If the capacity, which its user chose for all it appends, is exceeded; likewise in [`Short::number`].
     #[inline]
     pub(crate) fn byte(&mut self, byte: u8) {
-        self.bytes[self.len] = byte;
+        debug_assert!(self.len < CAPACITY, "the capacity covers the worst case");
+        self.bytes[self.len & (CAPACITY - 1)] = byte;
         self.len += 1;
     }
 
@@ -83,6 +89,21 @@ impl<const CAPACITY: usize> Short<CAPACITY> {
         self.byte(raw as u8);
     }
 
+    /// How many bytes there are.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Appends the bytes to `out`: all the capacity, a copy of a length that the compiler knows, and then takes back
+    /// all but what is there.
+    #[inline]
+    pub(crate) fn put(&self, out: &mut Vec<u8>) {
+        let end = out.len() + self.len;
+        out.extend_from_slice(&self.bytes);
+        out.truncate(end);
+    }
+
     #[inline]
     pub(crate) fn as_slice(&self) -> &[u8] {
         &self.bytes[..self.len]
@@ -92,9 +113,9 @@ impl<const CAPACITY: usize> Short<CAPACITY> {
 /// Appends a number to `out`.
 #[inline]
 pub(crate) fn put(out: &mut Vec<u8>, value: i64) {
-    let mut short = Short::<I64_LEN_MAX>::new();
+    let mut short = Short::<{ I64_LEN_MAX.next_power_of_two() }>::new();
     short.number(value);
-    out.extend_from_slice(short.as_slice());
+    short.put(out);
 }
 
 #[cfg(test)]

@@ -198,7 +198,7 @@ impl HeadersBuf {
         }
         self.count += 1;
         // The count lies right before the headers, in the room kept for its longest form.
-        let mut count = varint::Short::<{ varint::I32_LEN_MAX }>::new();
+        let mut count = varint::Short::<{ varint::I32_LEN_MAX.next_power_of_two() }>::new();
         count.number(i64::from(self.count));
         self.start = varint::I32_LEN_MAX - count.as_slice().len();
         self.bytes[self.start..varint::I32_LEN_MAX].copy_from_slice(count.as_slice());

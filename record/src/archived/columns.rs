@@ -1,13 +1,15 @@
-//! The layout of an archived payload: six columns one behind the other, then a root of 48 bytes that points to them.
+//! The layout of an archived payload: the arena, five columns one behind the other, then a root of 48 bytes that points to them.
 //!
 //! rkyv writes and finds the columns. Its `unaligned` and `little_endian` features are part of the disk format, and
 //! cargo unifies features over a whole program: a program that embeds this one and asks rkyv for another format does
 //! not compile, by the assertions below, instead of writing what nobody reads.
 
 use rkyv::{
-    Archive, Serialize,
+    Archive, Place, Serialize,
     primitive::{ArchivedI64, ArchivedU32},
+    rancor::Fallible,
     rend::unaligned::{i64_ule, u32_ule},
+    vec::{ArchivedVec, VecResolver},
 };
 
 /// The columns of a batch, one entry per record in each, in the order of their offsets.
@@ -16,6 +18,8 @@ use rkyv::{
 /// ends at its key end, its value at its value end, and its headers at its header end.
 #[derive(Debug, Default, Archive, Serialize)]
 pub(crate) struct Columns {
+    /// The bytes of keys, values and headers.
+    pub(crate) arena: Written,
     /// Timestamps, in ms.
     pub(crate) timestamps: Vec<i64>,
     /// Offsets from the base, strictly rising; empty if they are 0, 1, 2 and so on.
@@ -26,8 +30,30 @@ pub(crate) struct Columns {
     pub(crate) value_ends: Vec<u32>,
     /// Ends of header blocks; empty if no record has headers.
     pub(crate) header_ends: Vec<u32>,
-    /// The bytes of keys, values and headers.
-    pub(crate) arena: Vec<u8>,
+}
+
+/// Bytes that already lie in the output: the arena is filled where it will stay, the other columns follow when the
+/// batch is finished. Archived it is a column like the others.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Written {
+    /// Where the bytes start in the output.
+    pub(crate) at: usize,
+    pub(crate) len: usize,
+}
+
+impl Archive for Written {
+    type Archived = ArchivedVec<u8>;
+    type Resolver = VecResolver;
+
+    fn resolve(&self, resolver: Self::Resolver, out: Place<Self::Archived>) {
+        ArchivedVec::resolve_from_len(self.len, resolver, out);
+    }
+}
+
+impl<S: Fallible + ?Sized> Serialize<S> for Written {
+    fn serialize(&self, _: &mut S) -> Result<Self::Resolver, S::Error> {
+        Ok(VecResolver::from_pos(self.at))
+    }
 }
 
 /// The bit of an end that says "none here". Arenas are shorter than 2 GiB.

@@ -27,19 +27,18 @@ fn open<'a>(header: &BatchHeader, image: &'a [u8]) -> Result<ArchivedBatch<'a>, 
 #[test]
 fn layout_is_fixed() {
     let (header, image) = sample();
-    let mut expected = Vec::new();
+    let mut expected = b"keyvaluev\x02\x02h\x01".to_vec();
     for timestamp in [1_000i64, 1_002, 1_001] {
         expected.extend(timestamp.to_le_bytes());
     }
     for end in [3, 8 | NULL, 13, 8, 9, 13 | NULL, 8, 13, 13] {
         expected.extend(end.to_le_bytes());
     }
-    expected.extend(b"keyvaluev\x02\x02h\x01");
     let root = expected.len() as i32;
     // Each column of the root: where it starts, from this very field, and how many entries it has. The column of
     // offsets is empty, and starts where it would have been.
     for (index, (start, len)) in
-        [(0, 3), (24, 0), (24, 3), (36, 3), (48, 3), (60, 13)].into_iter().enumerate()
+        [(0, 13), (13, 3), (37, 0), (37, 3), (49, 3), (61, 3)].into_iter().enumerate()
     {
         expected.extend((start - root - 8 * index as i32).to_le_bytes());
         expected.extend(u32::to_le_bytes(len));
@@ -82,16 +81,16 @@ fn broken_ends_are_refused_at_the_door_and_while_reading() {
         batch.records().find_map(Result::err)
     };
     let truncated = |index| Some(BatchError::Record { index, fault: RecordFault::Truncated });
-    // Key ends at 24, value ends at 36, header ends at 48.
-    assert_eq!(set(24, 9), truncated(0));
-    assert_eq!(set(28, 3), truncated(1));
-    assert_eq!(set(36, 1000), truncated(0));
-    assert_eq!(set(36, u32::MAX), truncated(0));
-    assert_eq!(set(52, NULL | 13), truncated(1));
-    assert_eq!(set(52, 12), Some(BatchError::Record { index: 1, fault: RecordFault::Headers }));
+    // Key ends at 37, value ends at 49, header ends at 61.
+    assert_eq!(set(37, 9), truncated(0));
+    assert_eq!(set(41, 3), truncated(1));
+    assert_eq!(set(49, 1000), truncated(0));
+    assert_eq!(set(49, u32::MAX), truncated(0));
+    assert_eq!(set(65, NULL | 13), truncated(1));
+    assert_eq!(set(65, 12), Some(BatchError::Record { index: 1, fault: RecordFault::Headers }));
     // Nulls that hide bytes, and an arena that no record ends at, harm no reader; the door refuses them.
-    assert_eq!(set(24, NULL | 3), None);
-    assert_eq!(set(56, 12), truncated(2));
+    assert_eq!(set(37, NULL | 3), None);
+    assert_eq!(set(69, 12), truncated(2));
 }
 
 #[test]
@@ -124,7 +123,7 @@ fn slack_is_refused() {
 #[test]
 fn overlapping_columns_are_refused() {
     let (header, image) = with_payload(|payload| {
-        let value_ends = payload.len() - ROOT_LEN + 3 * 8;
+        let value_ends = payload.len() - ROOT_LEN + 4 * 8;
         let start = i32::from_le_bytes(*payload[value_ends..].first_chunk().unwrap());
         payload[value_ends..value_ends + 4].copy_from_slice(&(start - 4).to_le_bytes());
     });

@@ -107,6 +107,12 @@ proptest! {
             prop_assert_eq!(&read(&batch).unwrap(), &records);
             let folded = batch.records(&mut scratch).unwrap().fold(0, |count, record| count + usize::from(record.is_ok()));
             prop_assert_eq!(folded, records.len());
+            let mut visited = Vec::new();
+            let stopped = batch.visit(&mut scratch, |record| {
+                visited.push(Record::from(record));
+                if visited.len() == records.len() { Err(BatchError::Trailing) } else { Ok(()) }
+            });
+            prop_assert_eq!((stopped, &visited), (Err(BatchError::Trailing), &records));
         }
     }
 }

@@ -9,9 +9,7 @@ use kafka_protocol::{messages::EndTxnMarker, protocol::Decodable};
 use proptest::prelude::*;
 
 fn marker(end: EndTransaction) -> (BatchHeader, Vec<u8>) {
-    let mut out = Vec::new();
-    let header = end.append(4711, 3, 1_500_000_000_000, &mut out);
-    (header, out)
+    end.encode(4711, 3, 1_500_000_000_000)
 }
 
 #[test]

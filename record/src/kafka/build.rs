@@ -11,8 +11,10 @@ use crate::{
     view::Headers,
 };
 
-/// A record's fields before its key: length, attributes, timestamp delta, offset delta, key length.
-const PREFIX_LEN_MAX: usize = 3 * I32_LEN_MAX + I64_LEN_MAX + 1;
+/// A record's fields between its length and its key: attributes, timestamp delta, offset delta, key length.
+const PREFIX_CAPACITY: usize = (2 * I32_LEN_MAX + I64_LEN_MAX + 1).next_power_of_two();
+/// One length.
+const LENGTH_CAPACITY: usize = I32_LEN_MAX.next_power_of_two();
 
 /// One record with its deltas, as it will be written.
 pub(crate) struct Record<'a> {
@@ -51,28 +53,30 @@ impl Record<'_> {
     /// Appends the record to `out`.
     #[inline]
     pub(crate) fn put(&self, out: &mut Vec<u8>) {
-        let mut prefix = Short::<PREFIX_LEN_MAX>::new();
-        prefix.number(self.body_len() as i64);
+        let mut prefix = Short::<PREFIX_CAPACITY>::new();
         prefix.byte(0);
         prefix.number(self.timestamp_delta);
         prefix.number(i64::from(self.offset_delta));
         prefix.number(number_of(self.key));
-        out.extend_from_slice(prefix.as_slice());
-        out.extend_from_slice(self.key.unwrap_or_default());
-        varint::put(out, number_of(self.value));
-        out.extend_from_slice(self.value.unwrap_or_default());
-        if self.headers.is_empty() {
-            out.push(0);
-        } else {
-            out.extend_from_slice(self.headers.block());
-        }
+        let mut value_len = Short::<LENGTH_CAPACITY>::new();
+        value_len.number(number_of(self.value));
+        let (key, value) = (self.key.unwrap_or_default(), self.value.unwrap_or_default());
+        let headers = if self.headers.is_empty() { &[0] } else { self.headers.block() };
+        let body_len = prefix.len() + key.len() + value_len.len() + value.len() + headers.len();
+        let mut length = Short::<LENGTH_CAPACITY>::new();
+        length.number(body_len as i64);
+        length.put(out);
+        prefix.put(out);
+        out.extend_from_slice(key);
+        value_len.put(out);
+        out.extend_from_slice(value);
+        out.extend_from_slice(headers);
     }
 }
 
-/// Seals the batch that starts at `at` in `out`, whose records are written: puts Kafka's header before them, and
-/// length and checksum into `header`.
-pub(crate) fn seal(out: &mut [u8], at: usize, header: &mut BatchHeader) {
-    let batch = &mut out[at..];
+/// Seals `batch`, whose records are written behind the room for Kafka's header: puts that before them, and length and
+/// checksum into `header`.
+pub(crate) fn seal(batch: &mut [u8], header: &mut BatchHeader) {
     header.payload_len = batch.len() as u32;
     header.kafka_len = header.payload_len;
     batch[..KAFKA_HEADER_LEN].copy_from_slice(&Fields::of(header).pack());
@@ -80,10 +84,11 @@ pub(crate) fn seal(out: &mut [u8], at: usize, header: &mut BatchHeader) {
     batch[CHECKED_START - 4..CHECKED_START].copy_from_slice(&header.payload_checksum.to_be_bytes());
 }
 
-/// Collects records into a batch of message format 2, reused from batch to batch.
+/// Collects records into batches of message format 2; its memory is reused from batch to batch.
 #[derive(Debug)]
 pub struct KafkaBatchBuilder {
-    records: Vec<u8>,
+    /// Room for Kafka's header, then the records.
+    batch: Vec<u8>,
     count: u32,
     base_timestamp: Timestamp,
     max_timestamp: Timestamp,
@@ -95,13 +100,14 @@ impl KafkaBatchBuilder {
     #[must_use]
     pub fn new(len_max: usize) -> Self {
         let len_max = len_max.min(BUILT_LEN_MAX);
-        Self { records: Vec::new(), count: 0, base_timestamp: 0, max_timestamp: 0, len_max }
+        Self { batch: vec![0; KAFKA_HEADER_LEN], count: 0, base_timestamp: 0, max_timestamp: 0, len_max }
     }
 
     /// Appends a record.
     ///
     /// # Errors
     /// [`PushError`]: the record does not fit this batch, or none. Nothing is appended then.
+    #[inline]
     pub fn push(
         &mut self,
         timestamp: Timestamp,
@@ -109,18 +115,25 @@ impl KafkaBatchBuilder {
         value: Option<&[u8]>,
         headers: Headers<'_>,
     ) -> Result<(), PushError> {
-        let base = if self.count == 0 { timestamp } else { self.base_timestamp };
-        let timestamp_delta = timestamp.wrapping_sub(base);
-        let record = Record { timestamp_delta, offset_delta: self.count, key, value, headers };
-        let len = self.len() + record.len();
-        if len > self.len_max {
-            return Err(PushError::of(self.count, len, self.len_max));
+        if self.count == 0 {
+            self.base_timestamp = timestamp;
+            self.max_timestamp = timestamp;
         }
-        record.put(&mut self.records);
-        self.max_timestamp = if self.count == 0 { timestamp } else { self.max_timestamp.max(timestamp) };
-        self.base_timestamp = base;
-        self.count += 1;
-        Ok(())
+        let timestamp_delta = timestamp.wrapping_sub(self.base_timestamp);
+        let record = Record { timestamp_delta, offset_delta: self.count, key, value, headers };
+        // The bytes alone decide first, so that nothing huge is copied to be refused.
+        let at = self.batch.len();
+        let bytes_len = key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len) + headers.kafka_len();
+        if at + bytes_len < self.len_max {
+            record.put(&mut self.batch);
+            if self.batch.len() <= self.len_max {
+                self.max_timestamp = self.max_timestamp.max(timestamp);
+                self.count += 1;
+                return Ok(());
+            }
+            self.batch.truncate(at);
+        }
+        Err(PushError::of(self.count, at + record.len(), self.len_max))
     }
 
     /// Records so far.
@@ -138,11 +151,13 @@ impl KafkaBatchBuilder {
     /// Length of the batch so far, before compression, in bytes.
     #[must_use]
     pub fn len(&self) -> usize {
-        KAFKA_HEADER_LEN + self.records.len()
+        self.batch.len()
     }
 
-    /// Appends the batch to `out` and starts the next. Returns its header, with neither offset nor leader epoch
-    /// assigned; `None` if there is no record.
+    /// Puts the batch into `out` and starts the next. What `out` held is lost; uncompressed records are not copied
+    /// again, but `out` and the builder exchange their memory.
+    ///
+    /// Returns the header, with neither offset nor leader epoch assigned; `None` if there is no record.
     pub fn finish(
         &mut self,
         meta: &BatchMeta,
@@ -156,17 +171,22 @@ impl KafkaBatchBuilder {
         header.record_count = self.count;
         header.base_timestamp = self.base_timestamp;
         header.max_timestamp = self.max_timestamp;
-        let at = out.len();
-        out.resize(at + KAFKA_HEADER_LEN, 0);
-        compressor.compress(codec, &self.records, out);
-        seal(out, at, &mut header);
+        if codec == Codec::None {
+            std::mem::swap(&mut self.batch, out);
+        } else {
+            out.clear();
+            out.resize(KAFKA_HEADER_LEN, 0);
+            compressor.compress(codec, &self.batch[KAFKA_HEADER_LEN..], out);
+        }
+        seal(out, &mut header);
         self.clear();
         Some(header)
     }
 
     /// Forgets all records, keeps the memory.
     pub fn clear(&mut self) {
-        self.records.clear();
+        self.batch.clear();
+        self.batch.resize(KAFKA_HEADER_LEN, 0);
         self.count = 0;
     }
 }
