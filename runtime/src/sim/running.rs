@@ -3,7 +3,7 @@
 use super::{NodeId, node::Node};
 use std::{cell::RefCell, fmt, rc::Rc};
 
-/// Shards that were launched together: one simulated process.
+/// Shards that were launched together: one simulated process. Dropping this lets them run on.
 pub struct Running<T> {
     node: Rc<Node>,
     epoch: u64,

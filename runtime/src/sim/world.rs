@@ -78,7 +78,7 @@ impl Default for WorldOptions {
         Self {
             trace: false,
             time_limit: Duration::from_secs(3600),
-            polls_max: 50_000_000,
+            polls_max: 20_000_000,
             bell_delay: Duration::from_nanos(200)..=Duration::from_micros(100),
             timer_slack: Duration::ZERO..=Duration::from_micros(100),
             poll_cost: Duration::from_nanos(100)..=Duration::from_micros(5),

@@ -4,7 +4,9 @@ mod crashes;
 mod determinism;
 mod disk;
 mod disk_model;
+mod faults;
 mod network;
+mod power;
 mod tasks;
 
 use millrace_runtime::sim::{Device, DiskOptions, NodeId, NodeOptions, World, WorldOptions};

@@ -32,8 +32,10 @@ pub(crate) struct Inode {
     durable_len: u64,
     /// Changes of the length that are not durable, oldest first. Those that survive a power cut are a prefix.
     resizes: Vec<Resize>,
-    /// Blocks of which something is not durable.
-    dirty: BTreeSet<u64>,
+    /// Blocks of which bytes are not surely on the medium.
+    volatile: BTreeSet<u64>,
+    /// Blocks that the metadata does not surely call written.
+    unmapped: BTreeSet<u64>,
 }
 
 #[derive(Clone, Debug)]
@@ -89,8 +91,9 @@ impl Inode {
         self.space.missing(&block_range(position, len))
     }
 
-    pub(crate) fn is_dirty(&self) -> bool {
-        !self.dirty.is_empty()
+    /// Whether a flush of the device's cache would make a difference.
+    pub(crate) fn is_volatile(&self) -> bool {
+        !self.volatile.is_empty()
     }
 
     /// The bytes of a range, cut at the end of the file.
@@ -156,10 +159,12 @@ impl Inode {
             }
             block.pending.push((seq, Rc::clone(page)));
         }
-        if block.is_dirty() {
-            self.dirty.insert(number);
-        } else {
-            self.dirty.remove(&number);
+        match block.pending.is_empty() {
+            true => self.volatile.remove(&number),
+            false => self.volatile.insert(number),
+        };
+        if block.mapping != Mapping::Durable {
+            self.unmapped.insert(number);
         }
     }
 
@@ -170,7 +175,8 @@ impl Inode {
                 block.medium = Some(Rc::clone(page));
                 block.pending.clear();
                 block.mapping = Mapping::Durable;
-                self.dirty.remove(&number);
+                self.volatile.remove(&number);
+                self.unmapped.remove(&number);
             }
         }
         let end = ((first + pages.len() as u64) * BLOCK).min(self.len);
@@ -182,33 +188,28 @@ impl Inode {
     /// Makes what completed up to `as_of` durable: bytes, mappings and length.
     pub(crate) fn sync(&mut self, as_of: u64) {
         self.flush(as_of);
-        for &number in &self.dirty {
-            if let Some(block) = self.blocks.get_mut(&number)
-                && matches!(block.mapping, Mapping::Since(seq) if seq <= as_of)
-            {
+        let blocks = &mut self.blocks;
+        self.unmapped.retain(|number| {
+            let Some(block) = blocks.get_mut(number) else { return false };
+            if matches!(block.mapping, Mapping::Since(seq) if seq <= as_of) {
                 block.mapping = Mapping::Durable;
             }
-        }
+            block.mapping != Mapping::Durable
+        });
         self.sync_len(as_of);
-        self.forget_clean();
     }
 
     /// The device's cache reaches the medium: bytes that completed up to `as_of`, but no metadata.
     pub(crate) fn flush(&mut self, as_of: u64) {
-        for &number in &self.dirty {
-            if let Some(block) = self.blocks.get_mut(&number) {
-                let arrived = block.pending.iter().take_while(|(seq, _)| *seq <= as_of).count();
-                if let Some((_, page)) = block.pending.drain(..arrived).next_back() {
-                    block.medium = Some(page);
-                }
+        let blocks = &mut self.blocks;
+        self.volatile.retain(|number| {
+            let Some(block) = blocks.get_mut(number) else { return false };
+            let arrived = block.pending.iter().take_while(|(seq, _)| *seq <= as_of).count();
+            if let Some((_, page)) = block.pending.drain(..arrived).next_back() {
+                block.medium = Some(page);
             }
-        }
-        self.forget_clean();
-    }
-
-    fn forget_clean(&mut self) {
-        let blocks = &self.blocks;
-        self.dirty.retain(|number| blocks.get(number).is_some_and(Block::is_dirty));
+            !block.pending.is_empty()
+        });
     }
 
     fn sync_len(&mut self, as_of: u64) {
@@ -221,7 +222,9 @@ impl Inode {
     /// A failed sync: the kernel has marked the pages clean and dropped them. What was not durable is gone from now
     /// on, for reads and for every later sync, though that will succeed.
     pub(crate) fn drop_dirty(&mut self) {
-        for number in std::mem::take(&mut self.dirty) {
+        let mut dropped = std::mem::take(&mut self.volatile);
+        dropped.append(&mut self.unmapped);
+        for number in dropped {
             let Some(block) = self.blocks.get_mut(&number) else { continue };
             block.pending.clear();
             match (&block.medium, block.mapping) {
@@ -242,7 +245,8 @@ impl Inode {
         if len < self.len {
             let kept = len.div_ceil(BLOCK);
             cut = self.blocks.split_off(&kept);
-            self.dirty.split_off(&kept);
+            self.volatile.split_off(&kept);
+            self.unmapped.split_off(&kept);
             self.space.truncate(kept);
             let tail = (len % BLOCK) as usize;
             if tail != 0
@@ -279,7 +283,7 @@ impl Inode {
         let end = self.len.div_ceil(BLOCK);
         drop(self.blocks.split_off(&end));
         self.space.truncate(end);
-        // Not only the dirty ones: what an undone cut brought back is not in that set.
+        // All of them, since what an undone cut brought back is in neither set.
         self.blocks.retain(|_, block| !block.is_dirty() || block.power_cut(fate));
         for &number in self.blocks.keys() {
             self.space.insert(number..number + 1);
@@ -290,7 +294,8 @@ impl Inode {
         {
             block.zero_from(tail);
         }
-        self.dirty.clear();
+        self.volatile.clear();
+        self.unmapped.clear();
         self.durable_len = self.len;
     }
 

@@ -26,10 +26,25 @@ impl DiskHandle {
     /// # Errors
     /// If there is no such file.
     pub fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        self.read_at(path, 0, usize::MAX)
+    }
+
+    /// At most `len` bytes of a file from `position` on; fewer at its end.
+    ///
+    /// # Errors
+    /// If there is no such file.
+    pub fn read_at(&self, path: &Path, position: u64, len: usize) -> io::Result<Vec<u8>> {
         let volume = self.0.volume.borrow();
-        let inode = volume.inode(volume.tree().find_file(path)?);
-        let len = usize::try_from(inode.len()).map_err(|_| io::ErrorKind::FileTooLarge)?;
-        Ok(inode.read(0, len))
+        Ok(volume.inode(volume.tree().find_file(path)?).read(position, len))
+    }
+
+    /// The length of a file in bytes.
+    ///
+    /// # Errors
+    /// If there is no such file.
+    pub fn file_len(&self, path: &Path) -> io::Result<u64> {
+        let volume = self.0.volume.borrow();
+        Ok(volume.inode(volume.tree().find_file(path)?).len())
     }
 
     /// Changes bytes of a file behind everyone's back, durably, at any position: rot. Extends the file if need be.

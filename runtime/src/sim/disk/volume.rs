@@ -25,8 +25,8 @@ pub(crate) struct Volume {
     tree: Tree,
     files: BTreeMap<u64, FileState>,
     next_file: u64,
-    /// Files of which something is not durable.
-    dirty: BTreeSet<u64>,
+    /// Files of which bytes are not surely on the medium.
+    volatile: BTreeSet<u64>,
     /// Counts completed changes. What a sync covers is everything up to a point of it.
     seq: u64,
     used_blocks: u64,
@@ -61,7 +61,7 @@ impl Volume {
             tree: Tree::default(),
             files: BTreeMap::new(),
             next_file: 0,
-            dirty: BTreeSet::new(),
+            volatile: BTreeSet::new(),
             seq: 0,
             used_blocks: 0,
             garbage: false,
@@ -120,7 +120,7 @@ impl Volume {
         self.take_space(file, first * BLOCK, pages.len() as u64 * BLOCK)?;
         let device = self.device;
         self.state(file).inode.write(seq, device, first, pages, len);
-        self.mark_dirty(file);
+        self.mark_volatile(file);
         Ok(seq)
     }
 
@@ -137,7 +137,7 @@ impl Volume {
             self.flush_device(as_of);
         }
         self.state(file).inode.write_durable(seq, first, pages);
-        self.mark_dirty(file);
+        self.mark_volatile(file);
         Ok(())
     }
 
@@ -146,20 +146,20 @@ impl Volume {
             self.flush_device(as_of);
         }
         self.state(file).inode.sync(as_of);
-        self.mark_dirty(file);
+        self.mark_volatile(file);
     }
 
     fn flush_device(&mut self, as_of: u64) {
-        for file in self.dirty.clone() {
+        for file in self.volatile.clone() {
             self.state(file).inode.flush(as_of);
-            self.mark_dirty(file);
+            self.mark_volatile(file);
         }
     }
 
     /// A sync that failed: what the file had not made durable is gone.
     pub(crate) fn drop_dirty(&mut self, file: u64) {
         self.state(file).inode.drop_dirty();
-        self.mark_dirty(file);
+        self.mark_volatile(file);
     }
 
     pub(crate) fn allocate(&mut self, file: u64, position: u64, len: u64) -> io::Result<()> {
@@ -181,7 +181,7 @@ impl Volume {
         let before = inode.space();
         inode.resize(seq, len);
         self.used_blocks -= before - self.inode(file).space();
-        self.mark_dirty(file);
+        self.mark_volatile(file);
         Ok(())
     }
 
@@ -300,7 +300,7 @@ impl Volume {
         for state in self.files.values_mut() {
             state.inode.power_cut(fate);
         }
-        self.dirty.clear();
+        self.volatile.clear();
         self.close_all();
     }
 
@@ -325,10 +325,10 @@ impl Volume {
         self.files.get_mut(&file).expect("a file stays while a handle or a name refers to it")
     }
 
-    fn mark_dirty(&mut self, file: u64) {
-        match self.inode(file).is_dirty() {
-            true => self.dirty.insert(file),
-            false => self.dirty.remove(&file),
+    fn mark_volatile(&mut self, file: u64) {
+        match self.inode(file).is_volatile() {
+            true => self.volatile.insert(file),
+            false => self.volatile.remove(&file),
         };
     }
 
@@ -347,7 +347,7 @@ impl Volume {
         let remembered = self.tree.collect();
         self.files.retain(|file, state| state.open > 0 || remembered.contains(file));
         let files = &self.files;
-        self.dirty.retain(|file| files.contains_key(file));
+        self.volatile.retain(|file| files.contains_key(file));
         for state in self.files.values_mut() {
             state.named = false;
         }
