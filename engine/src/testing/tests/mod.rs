@@ -1,0 +1,3 @@
+//! Jobs against oracles.
+
+mod flights;
