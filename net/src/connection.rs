@@ -206,6 +206,7 @@ pub(crate) async fn serve<H: Handler>(
         pipeline: &pipeline,
         room: Waiters::default(),
         received_all: Cell::new(false),
+        told_of_trailing_bytes: Cell::new(false),
     };
     let mut receive = pin!(connection.receive());
     let mut send = pin!(connection.send());
@@ -257,6 +258,7 @@ struct Connection<'a, P> {
     /// For those who wait until less is in flight.
     room: Waiters,
     received_all: Cell<bool>,
+    told_of_trailing_bytes: Cell<bool>,
 }
 
 impl<C, F> Connection<'_, Pipeline<C, F, Charges>>
@@ -351,16 +353,29 @@ where
                 (self.receive_rest(frame).await?, charges)
             }
         };
+        let parsed = parse_request(&frame).or_else(|error| self.serve_trailing(error));
         let mut pipeline = self.pipeline.borrow_mut();
-        match parse_request(&frame) {
+        match parsed {
             Ok(request) => pipeline.start(request, charges),
             Err(error) => match error.answer() {
                 Some((correlation_id, response)) => pipeline.answer(correlation_id, response, charges),
                 None => return Err(error.into()),
             },
         }
+        drop(pipeline);
         watch.in_flight.set(watch.in_flight.get() + 1);
         Ok(())
+    }
+
+    /// A request with bytes behind it is served, as by Kafka; an operator hears of the first on a connection.
+    fn serve_trailing(&self, error: RequestError) -> Result<Request, RequestError> {
+        if matches!(error, RequestError::TrailingBytes { .. }) && !self.told_of_trailing_bytes.replace(true) {
+            tracing::warn!(peer = %self.peer.remote, %error, "a client sends more than its requests");
+        }
+        match error {
+            RequestError::TrailingBytes { request, .. } => Ok(*request),
+            error => Err(error),
+        }
     }
 
     async fn receive_rest(&self, mut frame: LargeFrame) -> Result<Bytes, ConnectionError> {

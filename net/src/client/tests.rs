@@ -7,12 +7,21 @@ use super::{
     producer::{NewRecord, ProduceError},
     *,
 };
-use crate::kafka::{ApiKey, ErrorCode, heartbeat::HeartbeatRequest, list_offsets, produce};
+use crate::{
+    kafka::{
+        ApiKey, ErrorCode,
+        api_versions::{ApiVersion, ApiVersionsResponse},
+        encode_response,
+        heartbeat::HeartbeatRequest,
+        list_offsets, produce,
+    },
+    testing::{Raw, world},
+};
 use broker::Brokers;
 use millrace_record::{Codec, Headers, Scratch};
-use millrace_runtime::{Instant, sim::World, sleep};
+use millrace_runtime::{Instant, ListenOptions, Listener, sim::World, sleep};
 use proptest::prelude::*;
-use std::{collections::BTreeMap, future::Future, time::Duration};
+use std::{collections::BTreeMap, future::Future, net::SocketAddr, time::Duration};
 
 const DECOMPRESSED_MAX: usize = 1 << 24;
 
@@ -103,6 +112,36 @@ fn versions_are_agreed_on_with_older_and_newer_brokers() {
         let error = connection.version(ApiKey::Fetch).unwrap_err();
         assert_eq!(error.to_string(), "Fetch: the broker serves 0-2, this client speaks 4-18");
     });
+}
+
+#[test]
+fn a_broker_that_is_too_old_for_the_question_is_asked_again() {
+    let (world, [server, client]) = world(1);
+    let address = SocketAddr::new(world.ip(server), 9092);
+    let asked_in = world.spawn(server, async move {
+        let listener = Listener::bind(address, ListenOptions::default()).await.unwrap();
+        let (mut raw, mut versions) = (Raw::over(listener.accept().await.unwrap()), Vec::new());
+        while let Some(frame) = raw.frame().await {
+            // API, version, correlation id.
+            let version = i16::from_be_bytes([frame[2], frame[3]]);
+            let correlation_id = i32::from_be_bytes([frame[4], frame[5], frame[6], frame[7]]);
+            versions.push(version);
+            let served = |api_key, max_version| ApiVersion { api_key, min_version: 0, max_version };
+            let (error_code, answered_in) =
+                if version > 2 { (ErrorCode::UNSUPPORTED_VERSION, 0) } else { (ErrorCode::NONE, version) };
+            let api_keys = vec![served(18, 2), served(0, 7)];
+            let response = ApiVersionsResponse { error_code, api_keys, ..Default::default() };
+            let frame =
+                encode_response(&mut raw.writer, answered_in, correlation_id, &response.into()).unwrap();
+            raw.stream.send(frame).await.unwrap();
+        }
+        versions
+    });
+    world.block_on(client, async {
+        let connection = Connection::connect(address, ConnectionOptions::default()).await.unwrap();
+        assert_eq!(connection.version(ApiKey::Produce), Ok(7));
+    });
+    assert_eq!(world.block_on(server, asked_in), Some(vec![ApiKey::ApiVersions.max_version(), 2]));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     kafka::{
-        ApiKey, Call, ErrorCode, RequestBody,
+        ApiKey, ErrorCode, RequestBody,
         api_versions::ApiVersionsRequest,
         encode_request,
         heartbeat::{HeartbeatRequest, HeartbeatResponse},
@@ -13,12 +13,13 @@ use crate::{
         produce::{PartitionProduceData, ProduceRequest, ProduceResponse, TopicProduceData},
     },
     listener::{Acceptor, AcceptorOptions},
-    testing::{Warnings, world},
+    testing::{Raw, Warnings, world},
     wire::RecordSet,
 };
 use millrace_runtime::{
     Instant, ListenOptions, Listener,
     sim::{NodeId, World},
+    spawn,
 };
 use proptest::prelude::*;
 use std::{future::ready, rc::Rc};
@@ -50,66 +51,6 @@ impl Bench {
 
     fn run<F: Future>(&self, future: F) -> F::Output {
         self.world.block_on(self.client, future)
-    }
-}
-
-/// A client that knows only bytes and frames.
-struct Raw {
-    stream: Stream,
-    splitter: FrameSplitter,
-    unread: Vec<u8>,
-    writer: Writer,
-}
-
-impl Raw {
-    async fn connect(address: SocketAddr) -> Self {
-        let stream = Stream::connect(address).await.unwrap();
-        Self { stream, splitter: FrameSplitter::new(usize::MAX), unread: Vec::new(), writer: Writer::new() }
-    }
-
-    async fn send_bytes(&self, bytes: &[u8]) {
-        self.stream.send(vec![Bytes::copy_from_slice(bytes)]).await.unwrap();
-    }
-
-    async fn send<C: Call>(&mut self, correlation_id: i32, request: &C) {
-        let version = C::API.max_version();
-        let frame = encode_request(&mut self.writer, version, correlation_id, None, request).unwrap();
-        self.stream.send(frame).await.unwrap();
-    }
-
-    /// The next frame, or `None` when the server has closed.
-    async fn frame(&mut self) -> Option<Bytes> {
-        loop {
-            let unread = std::mem::take(&mut self.unread);
-            let mut chunk = &unread[..];
-            let split = self.splitter.next(&mut chunk).unwrap();
-            self.unread = chunk.to_vec();
-            match split {
-                Some(Split::Frame(frame)) => return Some(frame),
-                Some(Split::Large(len)) => {
-                    let mut large = LargeFrame::new(len);
-                    let mut chunk = &unread[unread.len() - self.unread.len()..];
-                    large.fill(&mut chunk);
-                    self.unread = chunk.to_vec();
-                    while let Some(piece) = large.next_piece(1 << 20) {
-                        large.put(self.stream.recv_exact(piece).await.unwrap());
-                    }
-                    return Some(large.finish());
-                }
-                None => {
-                    let received = self.stream.recv().await.ok()?;
-                    if received.is_empty() {
-                        return None;
-                    }
-                    self.unread.extend_from_slice(&received);
-                }
-            }
-        }
-    }
-
-    async fn receive<C: Call>(&mut self, correlation_id: i32) -> C::Response {
-        let frame = self.frame().await.expect("the server answers");
-        parse_response::<C>(&frame, C::API.max_version(), correlation_id).unwrap()
     }
 }
 
@@ -179,51 +120,67 @@ proptest! {
     }
 }
 
-#[test]
-fn no_more_than_the_bounds_is_in_flight() {
-    type Seen = Rc<Cell<(usize, usize)>>;
-    fn counting(seen: &Seen, budget: &Rc<RefCell<Option<Acceptor>>>) -> impl Handler + use<> {
-        let (seen, budget) = (Rc::clone(seen), Rc::clone(budget));
-        move |_: Request| {
-            let (seen, budget) = (Rc::clone(&seen), Rc::clone(&budget));
-            async move {
-                let (now, max) = seen.get();
-                seen.set((now + 1, max.max(now + 1)));
-                let bytes = budget.borrow().as_ref().map_or(0, Acceptor::in_flight_bytes);
-                assert!(bytes <= 500_000, "{bytes} bytes in flight");
-                sleep(Duration::from_millis(5)).await;
-                let (now, max) = seen.get();
-                seen.set((now - 1, max));
-                Some(ProduceResponse::default().into())
+/// The most requests of `len` bytes that were with the handler at a time, of `connections` with 12 each.
+fn most_in_flight(len: usize, connections: usize) -> usize {
+    let (world, [server, client]) = world(5);
+    let address = SocketAddr::new(world.ip(server), PORT);
+    let (now, most) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
+    let seen = Rc::clone(&most);
+    let acceptor = world.block_on(server, async move {
+        let listener = Listener::bind(address, ListenOptions::default()).await.unwrap();
+        let connection =
+            ConnectionOptions { in_flight_max: 4, in_flight_bytes_max: 250_000, ..Default::default() };
+        let options =
+            AcceptorOptions { connection, in_flight_bytes_max: 350_000, ..AcceptorOptions::default() };
+        Acceptor::start(listener, options, move |_| {
+            let (now, seen) = (Rc::clone(&now), Rc::clone(&seen));
+            move |_: Request| {
+                let (now, seen) = (Rc::clone(&now), Rc::clone(&seen));
+                async move {
+                    now.set(now.get() + 1);
+                    seen.set(seen.get().max(now.get()));
+                    // Long enough for everything else that may come to come.
+                    sleep(Duration::from_secs(1)).await;
+                    now.set(now.get() - 1);
+                    Some(ProduceResponse::default().into())
+                }
             }
+        })
+    });
+    world.block_on(client, async {
+        let mut raws = Vec::new();
+        for _ in 0..connections {
+            let raw = Raw::connect(address).await;
+            let mut sender = Raw::over(raw.stream.clone());
+            drop(spawn(async move {
+                for id in 0..12 {
+                    sender.send(id, &produce(-1, len)).await;
+                }
+            }));
+            raws.push(raw);
         }
-    }
-    for (len, in_flight) in [(10, 4), (100_000, 2), (90_000, 2), (400_000, 1)] {
-        let (world, [server, client]) = world(5);
-        let seen = Seen::default();
-        let acceptor = Rc::new(RefCell::new(None));
-        let address = SocketAddr::new(world.ip(server), PORT);
-        world.block_on(server, async {
-            let listener = Listener::bind(address, ListenOptions::default()).await.unwrap();
-            let connection =
-                ConnectionOptions { in_flight_max: 4, in_flight_bytes_max: 250_000, ..Default::default() };
-            let options =
-                AcceptorOptions { connection, in_flight_bytes_max: 500_000, ..AcceptorOptions::default() };
-            let (seen, budget) = (Rc::clone(&seen), Rc::clone(&acceptor));
-            let started = Acceptor::start(listener, options, move |_| counting(&seen, &budget));
-            *acceptor.borrow_mut() = Some(started);
-        });
-        world.block_on(client, async {
-            let mut raw = Raw::connect(address).await;
-            for id in 0..12 {
-                raw.send(id, &produce(-1, len)).await;
-            }
+        for raw in &mut raws {
             for id in 0..12 {
                 raw.receive::<ProduceRequest>(id).await;
             }
-        });
-        assert_eq!(seen.get(), (0, in_flight), "requests of {len} bytes");
-    }
+        }
+    });
+    assert_eq!(acceptor.in_flight_bytes(), 0);
+    most.get()
+}
+
+#[test]
+fn no_more_than_the_bounds_is_in_flight() {
+    // Four requests a connection.
+    assert_eq!(most_in_flight(10, 1), 4);
+    assert_eq!(most_in_flight(10, 3), 12);
+    // 250,000 bytes a connection, 350,000 together.
+    assert_eq!(most_in_flight(100_000, 1), 2);
+    assert_eq!(most_in_flight(60_000, 1), 4);
+    assert_eq!(most_in_flight(100_000, 2), 3);
+    assert_eq!(most_in_flight(60_000, 3), 5);
+    // What fits nowhere goes alone.
+    assert_eq!(most_in_flight(400_000, 2), 1);
 }
 
 #[test]
@@ -298,6 +255,24 @@ fn a_peer_that_breaks_the_protocol_costs_one_line_and_nobody_else_anything() {
         });
         assert_eq!(warnings.count(), 1, "{bytes:?}");
     }
+}
+
+#[test]
+fn bytes_behind_a_request_are_passed_over_as_by_kafka() {
+    let warnings = Warnings::default();
+    warnings.clone().during(|| {
+        let bench = Bench::new(2, AcceptorOptions::default(), sleeper);
+        let mut raw = bench.connect();
+        bench.run(async {
+            for id in 1..4 {
+                let frame = encode_request(&mut raw.writer, 4, id, None, &heartbeat(0)).unwrap().concat();
+                let length = u32::try_from(frame.len() - 4 + 3).unwrap();
+                raw.send_bytes(&[&length.to_be_bytes()[..], &frame[4..], b"abc"].concat()).await;
+                raw.receive::<HeartbeatRequest>(id).await;
+            }
+        });
+    });
+    assert_eq!(warnings.count(), 1);
 }
 
 #[test]

@@ -16,7 +16,7 @@ pub struct Request {
 }
 
 /// Why a frame is not a request that can be served.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RequestError {
     /// The frame is too short for a header, or the header is damaged.
@@ -49,11 +49,11 @@ pub enum RequestError {
         #[source]
         cause: DecodeError,
     },
-    /// Bytes follow the body.
-    #[error("{} version {}: {len} bytes after the request", .header.api, .header.version)]
+    /// Bytes follow the body. Kafka's own broker does not look at them, and serves the request.
+    #[error("{} version {}: {len} bytes after the request", .request.header.api, .request.header.version)]
     TrailingBytes {
-        /// The request's header.
-        header: RequestHeader,
+        /// The request before them.
+        request: Box<Request>,
         /// How many bytes.
         len: usize,
     },
@@ -98,9 +98,10 @@ pub fn parse_request(frame: &Bytes) -> Result<Request, RequestError> {
         Ok(body) => body,
         Err(cause) => return Err(RequestError::Body { header, cause }),
     };
+    let request = Request { header, body };
     match reader.remaining() {
-        0 => Ok(Request { header, body }),
-        len => Err(RequestError::TrailingBytes { header, len }),
+        0 => Ok(request),
+        len => Err(RequestError::TrailingBytes { request: Box::new(request), len }),
     }
 }
 

@@ -113,3 +113,20 @@ fn the_table_is_in_order_and_complete() {
     assert_eq!((served.api_keys[0].api_key, served.api_keys[0].min_version), (0, 0));
     assert!(served.finalized_features.is_empty());
 }
+
+#[test]
+fn the_document_shows_the_table() {
+    let document = include_str!("../../../docs/wire.md");
+    let mut rows =
+        document.lines().filter(|line| line.starts_with("| ")).skip_while(|line| !line.starts_with("| API"));
+    assert_eq!(rows.next(), Some("| API | key | versions | flexible from |"));
+    for api in ApiKey::ALL {
+        let flexible_from = match api.flexible_from() {
+            i16::MAX => "never".to_owned(),
+            version => version.to_string(),
+        };
+        let versions = format!("{}-{}", api.min_version(), api.max_version());
+        let row = format!("| {api} | {} | {versions} | {flexible_from} |", api.code());
+        assert_eq!(rows.next(), Some(row.as_str()));
+    }
+}
