@@ -3,9 +3,9 @@
 //! A [`World`] is made from a seed. It has nodes, each with a [disk](DiskOptions) and an address; on a node, shards are
 //! [launched](World::launch) that run the very code that runs natively. Whatever can come out one way or another
 //! (which ready task runs next, when an operation completes, what a power cut spares, where a stream is fragmented) is
-//! drawn from one generator, so that the seed decides all, and a world that failed fails again. The [trace hash]
-//! (World::trace_hash) of two runs tells whether they were the same. A panic on the way prints the seed, and with
-//! `MILLRACE_SIM_SEED` set to it, a test that runs over [`seeds`] runs that world alone.
+//! drawn from one generator, so that the seed decides all, and a world that failed fails again. The
+//! [hash of the trace](World::trace_hash) of two runs tells whether they were the same. A panic on the way prints the
+//! seed, and with `MILLRACE_SIM_SEED` set to it, a test that runs over [`seeds`] runs that world alone.
 //!
 //! ```
 //! use millrace_runtime::{File, OpenOptions, AlignedBuf, sim::{Crash, NodeOptions, World, WorldOptions}};
@@ -25,8 +25,8 @@
 //! ```
 //!
 //! **What a world does not have**: threads (wakers and bells may be rung from this thread alone), a cost of computing
-//! (a poll takes a seeded microsecond, whatever it does), weights of task queues, and registered buffers. The memory
-//! model of the rings between shards is tested elsewhere.
+//! (a poll takes a few seeded microseconds at most, whatever it does), weights of task queues, and registered buffers.
+//! Nor does it reorder memory accesses: the rings between shards need a test on real threads.
 
 pub(crate) mod bell;
 pub(crate) mod disk;
