@@ -1,1 +1,8 @@
 //! The log: partitions, segments, the shard's journal, indexes, recovery. Usable without a network.
+
+mod epochs;
+mod journal;
+mod key;
+mod payload;
+
+pub use key::{LogKey, LogKind};
