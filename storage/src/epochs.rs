@@ -40,7 +40,8 @@ pub(crate) struct EpochTable(Vec<EpochStart>);
 impl EpochTable {
     /// A table of these starts, if both numbers ascend and there are not too many.
     pub(crate) fn from_starts(starts: Vec<EpochStart>) -> Option<Self> {
-        let ascend = starts.windows(2).all(|pair| pair[0].epoch < pair[1].epoch && pair[0].start < pair[1].start);
+        let ascend =
+            starts.windows(2).all(|pair| pair[0].epoch < pair[1].epoch && pair[0].start < pair[1].start);
         let sound = starts.iter().all(|start| start.epoch >= 0 && start.start >= 0);
         (ascend && sound && starts.len() <= EPOCHS_MAX).then_some(Self(starts))
     }
@@ -105,7 +106,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn table(starts: &[(LeaderEpoch, Offset)]) -> EpochTable {
-        EpochTable::from_starts(starts.iter().map(|&(epoch, start)| EpochStart { epoch, start }).collect()).unwrap()
+        EpochTable::from_starts(starts.iter().map(|&(epoch, start)| EpochStart { epoch, start }).collect())
+            .unwrap()
     }
 
     #[test]
@@ -157,7 +159,8 @@ mod tests {
                 }
                 let starts: Vec<_> = epochs.iter().collect();
                 prop_assert!(EpochTable::from_starts(starts).is_some());
-                prop_assert!(end == start || epochs.end_of(epoch, end).is_some_and(|(_, offset)| offset <= end));
+                prop_assert!(epochs.end_of(epoch, end).is_none_or(|(_, offset)| start <= offset && offset <= end));
+                prop_assert_eq!(epochs.latest().and_then(|latest| epochs.end_of(latest, end)).is_none(), epochs.len() == 0);
             }
         }
     }

@@ -4,5 +4,6 @@ mod epochs;
 mod journal;
 mod key;
 mod payload;
+mod segment;
 
 pub use key::{LogKey, LogKind};

@@ -132,9 +132,9 @@ impl Body {
     /// The batch that the entry is about, and where it lies.
     pub(crate) const fn batch(&self) -> Option<(Place, &BatchHeader)> {
         match self {
-            Self::Append { at, header } | Self::Reference { at, header } | Self::Splice { at, header, .. } => {
-                Some((*at, header))
-            }
+            Self::Append { at, header }
+            | Self::Reference { at, header }
+            | Self::Splice { at, header, .. } => Some((*at, header)),
             _ => None,
         }
     }
@@ -154,9 +154,9 @@ impl Body {
     fn common(&self) -> (Offset, Place, LeaderEpoch) {
         const NOWHERE: Place = Place { segment: 0, position: 0 };
         match self {
-            Self::Append { at, header } | Self::Reference { at, header } | Self::Splice { at, header, .. } => {
-                (header.base_offset, *at, header.leader_epoch)
-            }
+            Self::Append { at, header }
+            | Self::Reference { at, header }
+            | Self::Splice { at, header, .. } => (header.base_offset, *at, header.leader_epoch),
             Self::Cut { to, at, .. } => (*to, *at, 0),
             Self::LogStart { start } => (*start, NOWHERE, 0),
             Self::EpochStart { start } => (start.start, NOWHERE, start.epoch),

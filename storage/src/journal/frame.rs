@@ -175,7 +175,11 @@ impl<'a> Frame<'a> {
     /// [`FrameError`]. Nothing is allocated beyond the length of `bytes`.
     pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self, FrameError> {
         let Some((version, flags, header, stored)) = FrameHeader::read(bytes) else {
-            return Err(if bytes.len() < FRAME_HEADER_LEN { FrameError::Truncated } else { FrameError::Magic });
+            return Err(if bytes.len() < FRAME_HEADER_LEN {
+                FrameError::Truncated
+            } else {
+                FrameError::Magic
+            });
         };
         let used = header.used_len();
         if used > FRAME_LEN_MAX || bytes.len() < used {
@@ -188,7 +192,10 @@ impl<'a> Frame<'a> {
         if version != VERSION {
             return Err(FrameError::Version(version));
         }
-        if flags & !CLOSING != 0 || bytes[6..8] != [0; 2] || bytes[CHECKSUM_AT - RESERVED_LEN..CHECKSUM_AT] != [0; RESERVED_LEN] {
+        if flags & !CLOSING != 0
+            || bytes[6..8] != [0; 2]
+            || bytes[CHECKSUM_AT - RESERVED_LEN..CHECKSUM_AT] != [0; RESERVED_LEN]
+        {
             return Err(FrameError::Field("reserved"));
         }
         if header.sequence == 0 || header.durable_through >= header.sequence {

@@ -54,8 +54,8 @@ fn any_epochs() -> impl Strategy<Value = EpochTable> {
 
 fn any_checkpoint() -> impl Strategy<Value = Checkpoint> {
     let marks = (any::<u64>(), any::<u64>(), any::<u32>());
-    (any::<bool>(), any::<[u8; 16]>(), 0..1i64 << 50, 0..1i64 << 50, 0u64..1 << 20, marks, any_epochs()).prop_map(
-        |(present, dir, start, grown, block, (replay_from, commit, pieces), epochs)| Checkpoint {
+    (any::<bool>(), any::<[u8; 16]>(), 0..1i64 << 50, 0..1i64 << 50, 0u64..1 << 20, marks, any_epochs())
+        .prop_map(|(present, dir, start, grown, block, (replay_from, commit, pieces), epochs)| Checkpoint {
             present,
             dir,
             start,
@@ -64,8 +64,7 @@ fn any_checkpoint() -> impl Strategy<Value = Checkpoint> {
             replay_from,
             spliced: SpliceMark { commit, pieces },
             epochs,
-        },
-    )
+        })
 }
 
 pub(crate) fn any_entry() -> impl Strategy<Value = Entry> {

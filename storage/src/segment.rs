@@ -1,0 +1,4 @@
+//! Segments.
+
+pub(crate) mod header;
+pub(crate) mod index;
