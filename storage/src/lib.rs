@@ -3,7 +3,9 @@
 mod epochs;
 mod journal;
 mod key;
-mod payload;
+mod producer;
+#[cfg(test)]
+mod sample;
 mod segment;
 
 pub use key::{LogKey, LogKind};

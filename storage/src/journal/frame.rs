@@ -10,7 +10,10 @@
 
 use super::entry::{Body, Entry, EntryError};
 use bytes::{Buf, BufMut};
-use millrace_record::checksum::{crc32c, crc32c_append};
+use millrace_record::{
+    Batch,
+    checksum::{crc32c, crc32c_append},
+};
 use millrace_runtime::BLOCK_SIZE;
 
 /// The longest frame, in bytes: what is written and synced at once. Twice the size gains little on any device, and the
@@ -211,7 +214,7 @@ impl<'a> Frame<'a> {
             let (entry, payload) = item?;
             payloads_len += payload.len();
             if let Body::Append { header, .. } = &entry.body
-                && crate::payload::verify(header, payload).is_err()
+                && Batch::new(*header, payload).and_then(|batch| batch.check()).is_err()
             {
                 return Err(FrameError::Payload(header.base_offset));
             }

@@ -165,7 +165,10 @@ impl SegmentIndex {
                 max_timestamp_before: rest.get_i64_le(),
             })
             .collect();
-        let max = (batch >= 0).then_some(MaxTimestamp { timestamp, batch });
+        let max = match batch {
+            -1 if timestamp == Timestamp::MIN => None,
+            _ => Some(MaxTimestamp { timestamp, batch }),
+        };
         let index = Self { base, end, end_position, max, entries };
         if index.is_sound() { Ok(index) } else { Err(IndexError) }
     }

@@ -3,31 +3,10 @@ use crate::{
     epochs::EpochStart,
     journal::entry::{Place, tests::any_entry},
     key::LogKey,
+    sample,
 };
-use millrace_record::{Attributes, BatchHeader, Codec, Encoding, TopicId};
+use millrace_record::TopicId;
 use proptest::{collection::vec, prelude::*};
-
-/// An archived batch's header for these bytes, which need be no archive: nothing here looks into payloads.
-pub(crate) fn header_of(payload: &[u8], base_offset: i64) -> BatchHeader {
-    BatchHeader {
-        encoding: Encoding::Archived,
-        codec: Codec::None,
-        attributes: Attributes::NONE,
-        producer_epoch: -1,
-        base_offset,
-        last_offset_delta: 0,
-        record_count: 1,
-        leader_epoch: 0,
-        payload_len: payload.len() as u32,
-        kafka_len: payload.len() as u32,
-        schema_id: 0,
-        base_timestamp: 0,
-        max_timestamp: 0,
-        producer_id: -1,
-        base_sequence: -1,
-        payload_checksum: crc32c(payload),
-    }
-}
 
 pub(crate) fn sample_header() -> FrameHeader {
     FrameHeader {
@@ -61,16 +40,18 @@ pub(crate) fn build(mut header: FrameHeader, items: &[(Entry, Vec<u8>)]) -> (Vec
     (frame, checksum)
 }
 
-fn append(payload: &[u8]) -> (Entry, Vec<u8>) {
+fn append(value: &[u8]) -> (Entry, Vec<u8>) {
     let at = Place { segment: 0, position: 4096 };
     let key = LogKey::data(TopicId::METADATA, 0);
-    (Entry { key, body: Body::Append { at, header: header_of(payload, 9) } }, payload.to_vec())
+    let (header, payload) = sample::archived(9, &[value]);
+    (Entry { key, body: Body::Append { at, header } }, payload)
 }
 
 fn any_item() -> impl Strategy<Value = (Entry, Vec<u8>)> {
-    (any_entry(), vec(any::<u8>(), 0..300)).prop_map(|(mut entry, payload)| match &mut entry.body {
+    (any_entry(), vec(any::<u8>(), 0..300)).prop_map(|(mut entry, value)| match &mut entry.body {
         Body::Append { header, .. } => {
-            *header = BatchHeader { base_offset: header.base_offset, ..header_of(&payload, 0) };
+            let (sound, payload) = sample::archived(header.base_offset, &[&value]);
+            *header = sound;
             (entry, payload)
         }
         _ => (entry, Vec::new()),

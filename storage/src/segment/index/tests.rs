@@ -1,5 +1,5 @@
 use super::*;
-use crate::journal::frame::tests::header_of;
+use crate::sample;
 use proptest::{collection::vec, prelude::*};
 
 const FIRST: u64 = 4096;
@@ -21,7 +21,7 @@ fn built(base: Offset, batches: &Batches) -> (SegmentIndex, Vec<(BatchHeader, u6
             last_offset_delta: records - 1,
             record_count: records,
             max_timestamp,
-            ..header_of(&[], offset)
+            ..sample::archived(offset, &[b""]).0
         };
         index.note(&header, position);
         all.push((header, position));
