@@ -2,3 +2,5 @@
 
 pub(crate) mod header;
 pub(crate) mod index;
+pub(crate) mod marks;
+pub(crate) mod walk;
