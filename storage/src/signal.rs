@@ -65,8 +65,10 @@ impl Done {
         self.signal.notify();
     }
 
-    pub(crate) fn is_finished(&self) -> bool {
-        self.done.get()
+    pub(crate) async fn wait(&self) {
+        while !self.done.get() {
+            self.signal.wait().await;
+        }
     }
 }
 

@@ -48,6 +48,10 @@ impl Tail {
         self.parts.iter().map(|part| part.chunk.capacity()).sum()
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.parts.is_empty()
+    }
+
     /// Offset of the first batch that is here; `None` if there is none.
     pub(crate) fn first_offset(&self) -> Option<Offset> {
         self.parts.iter().find_map(|part| part.marks.first_offset())

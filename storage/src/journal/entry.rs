@@ -170,9 +170,9 @@ impl Checkpoint {
         CHECKPOINT_FIXED_LEN + self.epochs.len() * EpochStart::LEN
     }
 
-    /// Length of the entry that carries it, in bytes.
-    pub(crate) fn entry_len(&self) -> usize {
-        ENTRY_PREFIX_LEN + self.own_len()
+    /// Length of the entry that carries a checkpoint with so many epochs, in bytes.
+    pub(crate) const fn entry_len(epochs: usize) -> usize {
+        ENTRY_PREFIX_LEN + CHECKPOINT_FIXED_LEN + epochs * EpochStart::LEN
     }
 
     fn encode(&self, out: &mut impl BufMut) {
@@ -227,6 +227,11 @@ impl Entry {
     /// Length of the entry without a payload, in bytes.
     pub(crate) fn encoded_len(&self) -> usize {
         ENTRY_PREFIX_LEN + self.body.extra_len()
+    }
+
+    /// Length of what the entry is about, in bytes, wherever its payload is.
+    pub(crate) fn weight(&self) -> usize {
+        self.encoded_len() + self.body.batch().map_or(0, |(_, header)| header.payload_len as usize)
     }
 
     /// Length of the payload that goes into the frame with it, in bytes.

@@ -11,7 +11,8 @@ use millrace_record::{BatchHeader, Offset, Timestamp, checksum::crc32c};
 pub(crate) const SPACING: u64 = 16 * 1024;
 const MAGIC: [u8; 8] = *b"MILLINDX";
 const VERSION: u32 = 1;
-const HEADER_LEN: usize = 64;
+/// Length of the file's header, which tells all but the entries, in bytes.
+pub(crate) const INDEX_HEADER_LEN: usize = 72;
 const ENTRY_LEN: usize = 20;
 
 /// A batch that the index knows.
@@ -54,6 +55,31 @@ impl SegmentIndex {
     /// An index that has seen nothing of a segment.
     pub(crate) const fn new(base: Offset, first_position: u64) -> Self {
         Self { base, end: base, end_position: first_position, max: None, entries: Vec::new() }
+    }
+
+    /// An index that has seen nothing before `offset`, which lies at `position`.
+    pub(crate) fn starting_at(base: Offset, offset: Offset, position: u64) -> Self {
+        Self { end: offset, ..Self::new(base, position) }
+    }
+
+    /// Puts an index of what lies before this one's first batch in front of it.
+    pub(crate) fn prepend(&mut self, earlier: &Self) {
+        let known = earlier.max.map_or(Timestamp::MIN, |max| max.timestamp);
+        let later = self.entries.iter().map(|entry| IndexEntry {
+            max_timestamp_before: entry.max_timestamp_before.max(known),
+            ..*entry
+        });
+        self.entries = earlier.entries.iter().copied().chain(later).collect();
+        self.max = match (earlier.max, self.max) {
+            (Some(earlier), Some(later)) if later.timestamp > earlier.timestamp => Some(later),
+            (None, later) => later,
+            (earlier, _) => earlier,
+        };
+    }
+
+    /// The segment's base offset.
+    pub(crate) const fn base(&self) -> Offset {
+        self.base
     }
 
     /// Offset behind the last batch seen.
@@ -114,23 +140,27 @@ impl SegmentIndex {
 
     /// The file's bytes.
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(HEADER_LEN + self.entries.len() * ENTRY_LEN);
-        out.put_slice(&MAGIC);
-        out.put_u32_le(VERSION);
-        out.put_u32_le(self.entries.len() as u32);
-        out.put_i64_le(self.base);
-        out.put_i64_le(self.end);
-        out.put_u64_le(self.end_position);
-        out.put_i64_le(self.max.map_or(Timestamp::MIN, |max| max.timestamp));
-        out.put_i64_le(self.max.map_or(-1, |max| max.batch));
-        out.put_u64_le(0);
+        let mut out = Vec::with_capacity(INDEX_HEADER_LEN + self.entries.len() * ENTRY_LEN);
+        out.put_bytes(0, INDEX_HEADER_LEN);
         for entry in &self.entries {
             out.put_u32_le(entry.offset_delta);
             out.put_u64_le(entry.position);
             out.put_i64_le(entry.max_timestamp_before);
         }
-        let checksum = crc32c(&out);
-        out[HEADER_LEN - 4..HEADER_LEN].copy_from_slice(&checksum.to_le_bytes());
+        let (mut header, entries) = out.split_at_mut(INDEX_HEADER_LEN);
+        let entries_checksum = crc32c(entries);
+        header.put_slice(&MAGIC);
+        header.put_u32_le(VERSION);
+        header.put_u32_le(self.entries.len() as u32);
+        header.put_i64_le(self.base);
+        header.put_i64_le(self.end);
+        header.put_u64_le(self.end_position);
+        header.put_i64_le(self.max.map_or(Timestamp::MIN, |max| max.timestamp));
+        header.put_i64_le(self.max.map_or(-1, |max| max.batch));
+        header.put_u64_le(0);
+        header.put_u32_le(entries_checksum);
+        let checksum = crc32c(&out[..INDEX_HEADER_LEN - 4]);
+        out[INDEX_HEADER_LEN - 4..INDEX_HEADER_LEN].copy_from_slice(&checksum.to_le_bytes());
         out
     }
 
@@ -139,38 +169,43 @@ impl SegmentIndex {
     /// # Errors
     /// [`IndexError`]. Nothing is allocated beyond the length of `bytes`.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, IndexError> {
-        let mut fields = bytes.get(..HEADER_LEN).ok_or(IndexError)?;
-        if !fields.starts_with(&MAGIC) {
+        let (mut index, count, stored) = Self::decode_header(bytes)?;
+        let mut rest = &bytes[INDEX_HEADER_LEN..];
+        if stored != crc32c(rest) || rest.len() != count * ENTRY_LEN {
             return Err(IndexError);
         }
-        fields.advance(MAGIC.len());
-        let version = fields.get_u32_le();
-        let count = fields.get_u32_le() as usize;
-        let (base, end, end_position) = (fields.get_i64_le(), fields.get_i64_le(), fields.get_u64_le());
-        let (timestamp, batch) = (fields.get_i64_le(), fields.get_i64_le());
-        let reserved = fields.get_u32_le();
-        let stored = fields.get_u32_le();
-        let mut blank = [0; HEADER_LEN];
-        blank[..HEADER_LEN - 4].copy_from_slice(&bytes[..HEADER_LEN - 4]);
-        let computed = millrace_record::checksum::crc32c_append(crc32c(&blank), &bytes[HEADER_LEN..]);
-        let entries_len = bytes.len() - HEADER_LEN;
-        if version != VERSION || reserved != 0 || stored != computed || entries_len != count * ENTRY_LEN {
-            return Err(IndexError);
-        }
-        let mut rest = &bytes[HEADER_LEN..];
-        let entries: Vec<_> = (0..count)
+        index.entries = (0..count)
             .map(|_| IndexEntry {
                 offset_delta: rest.get_u32_le(),
                 position: rest.get_u64_le(),
                 max_timestamp_before: rest.get_i64_le(),
             })
             .collect();
+        if index.is_sound() { Ok(index) } else { Err(IndexError) }
+    }
+
+    /// The header of a file's bytes: an index without entries, how many it has, and their checksum.
+    ///
+    /// # Errors
+    /// [`IndexError`].
+    pub(crate) fn decode_header(bytes: &[u8]) -> Result<(Self, usize, u32), IndexError> {
+        let header = bytes.get(..INDEX_HEADER_LEN).ok_or(IndexError)?;
+        let (mut fields, mut stored) = header.split_at(INDEX_HEADER_LEN - 4);
+        if !fields.starts_with(&MAGIC) || stored.get_u32_le() != crc32c(fields) {
+            return Err(IndexError);
+        }
+        fields.advance(MAGIC.len());
+        let (version, count) = (fields.get_u32_le(), fields.get_u32_le() as usize);
+        let (base, end, end_position) = (fields.get_i64_le(), fields.get_i64_le(), fields.get_u64_le());
+        let (timestamp, batch) = (fields.get_i64_le(), fields.get_i64_le());
+        if version != VERSION || fields.get_u64_le() != 0 {
+            return Err(IndexError);
+        }
         let max = match batch {
             -1 if timestamp == Timestamp::MIN => None,
             _ => Some(MaxTimestamp { timestamp, batch }),
         };
-        let index = Self { base, end, end_position, max, entries };
-        if index.is_sound() { Ok(index) } else { Err(IndexError) }
+        Ok((Self { base, end, end_position, max, entries: Vec::new() }, count, fields.get_u32_le()))
     }
 
     /// Whether everything ascends and lies within what was seen.

@@ -41,9 +41,9 @@ fn layout_is_fixed() {
     let words: Vec<i64> =
         bytes[16..56].chunks(8).map(|word| i64::from_le_bytes(word.try_into().unwrap())).collect();
     assert_eq!(words, [0x20, 0x25, 4096 + 100 + 20_080 + 90, 9, 0x20]);
-    assert_eq!(bytes[56..60], [0; 4]);
-    assert_eq!(bytes[64..84], [0, 0, 0, 0, 0, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x80]);
-    assert_eq!(bytes[84..], [4, 0, 0, 0, 0xd4, 0x5e, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(bytes[56..64], [0; 8]);
+    assert_eq!(bytes[72..92], [0, 0, 0, 0, 0, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x80]);
+    assert_eq!(bytes[92..], [4, 0, 0, 0, 0xd4, 0x5e, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0]);
 }
 
 #[test]
@@ -65,6 +65,25 @@ proptest! {
     }
 
     #[test]
+    fn two_halves_are_as_good_as_the_whole(base in 0i64..1 << 40, batches in any_batches(), split in any::<prop::sample::Index>(), timestamp in 0i64..1000) {
+        let (whole, all) = built(base, &batches);
+        let split = split.index(all.len() + 1);
+        let mut earlier = SegmentIndex::new(base, FIRST);
+        all[..split].iter().for_each(|(header, position)| earlier.note(header, *position));
+        let mut joined = SegmentIndex::starting_at(base, earlier.end(), earlier.end_position());
+        all[split..].iter().for_each(|(header, position)| joined.note(header, *position));
+        joined.prepend(&earlier);
+        prop_assert!(joined.is_sound());
+        prop_assert_eq!(joined.max_timestamp(), whole.max_timestamp());
+        prop_assert_eq!((joined.end(), joined.end_position()), (whole.end(), whole.end_position()));
+        prop_assert_eq!(joined.before_timestamp(timestamp).is_some(), whole.before_timestamp(timestamp).is_some());
+        let first = all.iter().find(|(header, _)| header.max_timestamp >= timestamp);
+        if let (Some((_, position)), Some((_, start))) = (first, joined.before_timestamp(timestamp)) {
+            prop_assert!(start <= *position && *position < start + SPACING);
+        }
+    }
+
+    #[test]
     fn a_lookup_lands_before_what_is_looked_for_and_near(base in 0i64..1 << 40, batches in any_batches(), timestamp in 0i64..1000) {
         let (index, all) = built(base, &batches);
         for (header, position) in &all {
@@ -82,15 +101,16 @@ proptest! {
 
     #[test]
     fn any_bytes_are_refused_or_encode_to_themselves(mut bytes in vec(any::<u8>(), 0..200), mend: bool, fill in 0usize..64) {
-        if mend && bytes.len() >= HEADER_LEN {
-            let count = (bytes.len() - HEADER_LEN) / ENTRY_LEN;
-            bytes.truncate(HEADER_LEN + count * ENTRY_LEN);
-            bytes[16 + fill.min(40)..60].fill(0);
+        if mend && bytes.len() >= INDEX_HEADER_LEN {
+            let count = (bytes.len() - INDEX_HEADER_LEN) / ENTRY_LEN;
+            bytes.truncate(INDEX_HEADER_LEN + count * ENTRY_LEN);
+            bytes[16 + fill.min(40)..64].fill(0);
             bytes[..8].copy_from_slice(&MAGIC);
             bytes[8..16].copy_from_slice(&[1, 0, 0, 0, count as u8, 0, 0, 0]);
-            bytes[60..64].fill(0);
-            let checksum = crc32c(&bytes);
-            bytes[60..64].copy_from_slice(&checksum.to_le_bytes());
+            let checksum = crc32c(&bytes[INDEX_HEADER_LEN..]);
+            bytes[64..68].copy_from_slice(&checksum.to_le_bytes());
+            let checksum = crc32c(&bytes[..68]);
+            bytes[68..72].copy_from_slice(&checksum.to_le_bytes());
         }
         if let Ok(index) = SegmentIndex::decode(&bytes) {
             prop_assert_eq!(index.encode(), bytes);

@@ -1,0 +1,254 @@
+//! What an append may have to wait for: knowing the log's files, a segment, space in it, the producers.
+//!
+//! All of it runs in a task of its own, one at a time per log, so that nothing is left half done when a caller gives up
+//! waiting. Space is allocated before an append is admitted: a full disk refuses it while nothing is acknowledged yet.
+
+use super::{
+    LogInner, State, Status,
+    segments::{self, Segment},
+};
+use crate::{
+    dirs::make_folder,
+    error::IoError,
+    options::Class,
+    segment::header::{SEGMENT_HEADER_LEN, SegmentHeader},
+    signal::Done,
+};
+use millrace_runtime::{AlignedBuf, BLOCK_SIZE, File, OpenOptions, fs, spawn};
+use std::{cell::RefCell, io, path::Path, rc::Rc};
+
+/// What space a segment is given first, in bytes: little for the many partitions that never get more.
+const FIRST_SPACE: u64 = 16 * 1024;
+/// The most that is allocated at once, in bytes.
+const SPACE_MAX: u64 = 32 << 20;
+
+/// What is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Need {
+    /// To know which segments there are.
+    Files,
+    /// A segment to append to.
+    Segment,
+    /// Space in the segment up to this position.
+    Space(u64),
+    /// The producers.
+    Producers,
+    /// Room in the journal.
+    Room,
+}
+
+/// Something is being prepared.
+#[derive(Default)]
+pub(super) struct Preparation {
+    done: Done,
+    error: RefCell<Option<PrepareError>>,
+}
+
+/// Why something can't be prepared.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(super) enum PrepareError {
+    #[error(transparent)]
+    Io(#[from] IoError),
+    #[error(transparent)]
+    Fatal(#[from] crate::fatal::FatalError),
+    #[error(transparent)]
+    Read(#[from] super::ReadError),
+}
+
+impl LogInner {
+    /// Has `need` prepared, or waits for what is being prepared already: the caller looks again what it needs.
+    pub(super) async fn provide(self: &Rc<Self>, need: Need) -> Result<(), PrepareError> {
+        if need == Need::Room {
+            return Ok(self.shared.journal.wait_for_room().await?);
+        }
+        let preparation = self.start_preparing(&mut self.state.borrow_mut(), need);
+        preparation.done.wait().await;
+        let error = preparation.error.borrow().clone();
+        error.map_or(Ok(()), Err)
+    }
+
+    /// Starts preparing `need`, unless something is being prepared: then that is returned.
+    pub(super) fn start_preparing(self: &Rc<Self>, state: &mut State, need: Need) -> Rc<Preparation> {
+        if let Some(running) = &state.preparing {
+            return Rc::clone(running);
+        }
+        let preparation = Rc::<Preparation>::default();
+        state.preparing = Some(Rc::clone(&preparation));
+        let (log, outcome) = (Rc::clone(self), Rc::clone(&preparation));
+        spawn(async move {
+            let result = log.prepare(need).await;
+            log.state.borrow_mut().preparing = None;
+            *outcome.error.borrow_mut() = result.err();
+            outcome.done.finish();
+        });
+        preparation
+    }
+
+    async fn prepare(self: &Rc<Self>, need: Need) -> Result<(), PrepareError> {
+        match need {
+            Need::Room => Ok(()),
+            Need::Files => Ok(self.list().await?),
+            Need::Segment => self.begin_segment().await,
+            Need::Space(end) => Ok(self.grow(end).await?),
+            Need::Producers => Ok(self.load_producers().await?),
+        }
+    }
+
+    /// Learns which segments there are.
+    pub(super) async fn list(&self) -> Result<(), IoError> {
+        let end = self.state.borrow().segments.end();
+        let mut older = Vec::new();
+        if fs::exists(&self.folder).await.map_err(IoError::on("look for", &self.folder))? {
+            for entry in fs::read_dir(&self.folder).await.map_err(IoError::on("list", &self.folder))? {
+                let Some(base) = segments::base_of(&entry.name) else { continue };
+                if base < end.segment {
+                    older.push(base);
+                } else if base > end.segment || end.position == 0 {
+                    // Begun by appends of an earlier life that were never acknowledged: recovery has not taken them.
+                    tracing::info!(log = %self.key, base, "removing a segment behind the log's end");
+                    let path = self.folder.join(&entry.name);
+                    fs::remove_file(&path).await.map_err(IoError::on("remove", &path))?;
+                }
+            }
+        }
+        let mut state = self.state.borrow_mut();
+        if !state.segments.listed {
+            state.segments.wake(older, || self.shared.next_id());
+        }
+        Ok(())
+    }
+
+    /// Begins a segment at the log's end, and has the one before sealed.
+    async fn begin_segment(self: &Rc<Self>) -> Result<(), PrepareError> {
+        let (base, epochs) = {
+            let state = self.state.borrow();
+            (state.end, state.epochs.clone())
+        };
+        // A folder without a checkpoint that knows it would be taken for a stranger's.
+        self.wait_until_known().await?;
+        self.make_folder().await?;
+        let path = segments::path(&self.folder, base);
+        let on = |doing| IoError::on(doing, &path);
+        let file = match File::open(&path, OpenOptions::CREATE_NEW).await {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                // Begun in vain before: nothing of it was ever acknowledged.
+                let file = File::open(&path, OpenOptions::WRITE).await.map_err(on("open"))?;
+                file.set_len(0).await.map_err(on("cut"))?;
+                file
+            }
+            opened => opened.map_err(on("create"))?,
+        };
+        self.allocate(&file, 0, FIRST_SPACE, &path).await?;
+        let header = SegmentHeader { store: self.shared.dirs.store_id(), key: self.key, base, epochs };
+        let mut block = AlignedBuf::zeroed(BLOCK_SIZE);
+        header.encode(&mut block);
+        file.write_at(0, block.freeze()).await.map_err(on("write"))?;
+        let sealed = {
+            let state = &mut *self.state.borrow_mut();
+            let sealed = state.segments.active().map(|active| {
+                active.end = active.end.map(|end| active.tail.pad(end));
+                active.base
+            });
+            state.segments.push(Segment::new(self.shared.next_id(), base, file, FIRST_SPACE));
+            sealed
+        };
+        if sealed.is_some() {
+            let log = Rc::clone(self);
+            // What fails is raised there.
+            millrace_runtime::spawn_into(millrace_runtime::Queue::Background, async move {
+                drop(log.flush_all().await);
+            });
+        }
+        Ok(())
+    }
+
+    /// Makes the log's folder, durably.
+    async fn make_folder(&self) -> Result<(), IoError> {
+        if self.folder_named.get() {
+            return Ok(());
+        }
+        if self.shared.options.fault.skip_dir_sync {
+            return fs::create_dir_all(&self.folder).await.map_err(IoError::on("create", &self.folder));
+        }
+        make_folder(&self.shared.dirs.dir(self.dir).topics(), &self.folder).await?;
+        self.folder_named.set(true);
+        Ok(())
+    }
+
+    /// Gives the segment that is appended to space up to `end`, and as much again as it has.
+    async fn grow(&self, end: u64) -> Result<(), IoError> {
+        let (base, file, allocated) = {
+            let state = &mut *self.state.borrow_mut();
+            let Some(active) = state.segments.active() else { return Ok(()) };
+            (active.base, active.file.clone(), active.allocated)
+        };
+        let path = segments::path(&self.folder, base);
+        let file = match file {
+            Some(file) => file,
+            None => File::open(&path, OpenOptions::WRITE).await.map_err(IoError::on("open", &path))?,
+        };
+        let wanted = end.max((2 * allocated).min(allocated + SPACE_MAX)).next_multiple_of(BLOCK_SIZE as u64);
+        let mut reached = wanted;
+        if let Err(error) = self.allocate(&file, allocated, wanted - allocated, &path).await {
+            // The disk may have enough for this append, though not for those to come.
+            reached = end.next_multiple_of(BLOCK_SIZE as u64);
+            if !error.is_full() || reached >= wanted || reached <= allocated {
+                return Err(self.io_error(error));
+            }
+            self.allocate(&file, allocated, reached - allocated, &path).await?;
+        }
+        let state = &mut *self.state.borrow_mut();
+        if let Some(active) = state.segments.active()
+            && active.base == base
+        {
+            active.allocated = active.allocated.max(reached);
+            active.file.get_or_insert(file);
+        }
+        Ok(())
+    }
+
+    /// Allocates space. On a full disk, what others wait for may use the reserve, and nothing else may before it is
+    /// whole again.
+    async fn allocate(&self, file: &File, position: u64, len: u64, path: &Path) -> Result<(), IoError> {
+        let reserve = &self.shared.reserve;
+        let is_control = self.options().class == Class::Control;
+        if !is_control {
+            reserve.restore(self.dir).await?;
+        }
+        match file.allocate(position, len).await.map_err(IoError::on("allocate", path)) {
+            Err(error) if error.is_full() && is_control => {
+                reserve.release(self.dir).await?;
+                file.allocate(position, len).await.map_err(IoError::on("allocate", path))
+            }
+            other => other,
+        }
+    }
+}
+
+impl State {
+    /// What an append of `len` bytes needs first, if it is to start on a block or not; where it may be put if nothing.
+    pub(super) fn need_for(&mut self, len: usize, aligned: bool, segment_bytes: u64) -> Result<u64, Need> {
+        if !self.segments.listed {
+            return Err(Need::Files);
+        }
+        let end_offset = self.end;
+        let Some(active) = self.segments.active() else { return Err(Need::Segment) };
+        let end = active.end.unwrap_or(SEGMENT_HEADER_LEN);
+        let start = if aligned { end.next_multiple_of(BLOCK_SIZE as u64) } else { end };
+        let padded = (start + len as u64).next_multiple_of(BLOCK_SIZE as u64);
+        let is_far = end_offset - active.base > i64::from(i32::MAX);
+        if end > SEGMENT_HEADER_LEN && (padded > segment_bytes || is_far) {
+            return Err(Need::Segment);
+        }
+        if padded > active.allocated || active.file.is_none() {
+            return Err(Need::Space(padded));
+        }
+        Ok(start)
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.status, Status::Open)
+    }
+}
+
+const _: () = assert!(FIRST_SPACE >= 2 * SEGMENT_HEADER_LEN);
