@@ -6,7 +6,7 @@
 
 use crate::segment::{
     index::SegmentIndex,
-    marks::{Collector, Marks},
+    marks::{Collector, Marks, Piece},
 };
 use bytes::Bytes;
 use millrace_record::{Offset, SharedBatch};
@@ -14,7 +14,9 @@ use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 
 /// Consecutive batches of a segment, all of them checked.
 pub(crate) struct Window {
-    /// Where `bytes` starts in the segment.
+    /// Base offset of the segment.
+    pub(crate) segment: Offset,
+    /// Where `bytes` starts in it.
     pub(crate) base: u64,
     pub(crate) bytes: Bytes,
     pub(crate) marks: Marks,
@@ -33,14 +35,16 @@ impl Window {
     /// The batches from the one that holds `offset`, or the first behind it.
     pub(crate) fn batches_from(&self, offset: Offset) -> Vec<SharedBatch> {
         let mut found = Vec::new();
-        let more = self.read(&mut Collector { offset, wants: &mut |_| true, found: &mut found });
+        let more =
+            self.read(&mut Collector { offset, wants: &mut |_| true, found: &mut found, places: None });
         debug_assert!(more, "everything is wanted");
         found
     }
 
     /// Collects batches. Returns whether more is wanted at the end.
     pub(crate) fn read(&self, collector: &mut Collector<'_>) -> bool {
-        collector.collect(&self.bytes, self.base, &self.marks, |range| self.bytes.slice(range))
+        let piece = Piece { segment: self.segment, base: self.base, bytes: &self.bytes, marks: &self.marks };
+        collector.collect(piece, |range| self.bytes.slice(range))
     }
 }
 

@@ -154,10 +154,6 @@ impl DataDirs {
 }
 
 impl DataDir {
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
     pub(crate) fn topics(&self) -> PathBuf {
         self.path.join(TOPICS)
     }
@@ -221,7 +217,9 @@ async fn read_format(path: &Path) -> Result<Option<Format>, DirsError> {
     let file = path.join(FORMAT);
     if fs::exists(&file).await.map_err(IoError::on("look for", &file))? {
         let bytes = fs::read(&file).await.map_err(IoError::on("read", &file))?;
-        return Format::decode(&bytes).map(Some).map_err(|error| DirsError::Format { path: path.to_owned(), error });
+        return Format::decode(&bytes)
+            .map(Some)
+            .map_err(|error| DirsError::Format { path: path.to_owned(), error });
     }
     for entry in fs::read_dir(path).await.map_err(IoError::on("list", path))? {
         let ours = match entry.name.as_str() {
@@ -241,7 +239,8 @@ async fn read_format(path: &Path) -> Result<Option<Format>, DirsError> {
 }
 
 fn check_formats(paths: &[&Path], formats: &[Option<Format>]) -> Result<(), DirsError> {
-    let known: Vec<_> = paths.iter().zip(formats).filter_map(|(path, format)| Some((path, (*format)?))).collect();
+    let known: Vec<_> =
+        paths.iter().zip(formats).filter_map(|(path, format)| Some((path, (*format)?))).collect();
     for (at, (path, format)) in known.iter().enumerate() {
         for (earlier, other) in &known[..at] {
             if format.store != other.store {

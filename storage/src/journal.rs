@@ -143,7 +143,8 @@ impl Journal {
         crate::dirs::make_folder(&journals, &folder).await?;
         let (checkpoints_len, logs) = logs.fold((0, 0), |(len, logs), log| (len + log, logs + 1));
         let needed = reserve_len(checkpoints_len, logs, options.frame_scope) * CHECKPOINTS_PER_FILE as u64;
-        let file_len = options.journal_file_bytes.max(FILE_LEN_MIN).max(needed).next_multiple_of(BLOCK_SIZE as u64);
+        let file_len =
+            options.journal_file_bytes.max(FILE_LEN_MIN).max(needed).next_multiple_of(BLOCK_SIZE as u64);
         let first = files::make(&folder, 0, file_len).await?;
         let second = files::make(&folder, 1, file_len).await?;
         let live = LiveFile { file: first, ordinal: 1, first_sequence: 1, touched: Vec::new() };
@@ -250,7 +251,8 @@ impl Journal {
     pub(crate) fn admit_log(&self, checkpoint_len: usize) -> bool {
         let mut state = self.state.borrow_mut();
         let scope = self.options.frame_scope;
-        let fits = 2 * reserve_len(state.checkpoints_len + checkpoint_len, state.logs + 1, scope) <= self.file_len;
+        let fits =
+            2 * reserve_len(state.checkpoints_len + checkpoint_len, state.logs + 1, scope) <= self.file_len;
         if fits {
             state.logs += 1;
             state.checkpoints_len += checkpoint_len;
@@ -317,7 +319,11 @@ impl State {
 
     /// Bytes of it that appends may use.
     fn class_room(&self, journal: &Journal) -> u64 {
-        if self.free.is_empty() { self.remaining().saturating_sub(self.reserve(journal)) } else { self.remaining() }
+        if self.free.is_empty() {
+            self.remaining().saturating_sub(self.reserve(journal))
+        } else {
+            self.remaining()
+        }
     }
 
     /// Bytes that the last free file keeps for the keeper.

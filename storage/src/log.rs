@@ -12,16 +12,18 @@ mod producers;
 mod read;
 mod remove;
 mod segments;
+mod staged;
 mod watch;
 
 pub use append::{AppendError, Appended, Durable};
+pub(crate) use cold::{Source, WINDOW_MAX};
 pub use cut::{CutError, LogStartError};
 pub use lookup::{FoundOffset, LookupError};
 pub use read::{Isolation, Read, ReadError, ReadRequest};
-pub use watch::Watcher;
-pub(crate) use cold::{Source, WINDOW_MAX};
 pub(crate) use remove::remove_folder;
 pub(crate) use segments::{base_of, file_name, index_name};
+pub use staged::{Piece, PieceMark, SpliceError, Staged};
+pub use watch::Watcher;
 
 use crate::{
     epochs::EpochTable,
@@ -39,12 +41,13 @@ use crate::{
 };
 use millrace_record::{LeaderEpoch, Offset};
 use segments::Segments;
+use staged::PieceState;
 use std::{
     cell::{Cell, RefCell},
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     fmt,
     path::PathBuf,
-    rc::Rc,
+    rc::{Rc, Weak},
 };
 use watch::Waiters;
 
@@ -86,6 +89,12 @@ struct State {
     spliced: SpliceMark,
     segments: Segments,
     entries: Entries,
+    /// Spliced batches that are not known to be durable, as they wait for what lies before them: from where to where.
+    splices: VecDeque<(Offset, Offset)>,
+    /// What a staged log holds, and what of it is still needed.
+    pieces: BTreeMap<Offset, PieceState>,
+    /// The staged log that was spliced from.
+    staged: Weak<LogInner>,
     /// Entries that wait for a sync of the segment, oldest first, and whether a task sees to it.
     held: VecDeque<Pending>,
     sending: bool,
@@ -268,6 +277,9 @@ impl LogInner {
                 spliced,
                 segments: Segments::new(place, end, is_new),
                 entries: Entries::default(),
+                splices: VecDeque::new(),
+                pieces: BTreeMap::new(),
+                staged: Weak::new(),
                 held: VecDeque::new(),
                 sending: false,
                 writing_behind: false,
@@ -326,8 +338,10 @@ impl LogInner {
         while entries.framed.front().is_some_and(|file| file.last_number <= captured.covered) {
             entries.framed.pop_front();
         }
-        let replay_from =
-            entries.framed.front().map_or_else(|| self.shared.journal.next_sequence(), |file| file.first_sequence);
+        let replay_from = entries
+            .framed
+            .front()
+            .map_or_else(|| self.shared.journal.next_sequence(), |file| file.first_sequence);
         Checkpointing::Ready(Checkpoint {
             present: true,
             dir: self.shared.dirs.dir(self.dir).id,
@@ -349,6 +363,7 @@ impl LogInner {
         // Entries that are held back are contained too, and the checkpoint is what makes them durable.
         self.advance(captured.end);
         self.save_producers(captured);
+        self.trim_staged();
     }
 
     /// An entry went into a frame. Tells whether the file that holds it has not heard of this log before.
@@ -359,7 +374,13 @@ impl LogInner {
         } else {
             match entries.framed.back_mut() {
                 Some(last) if last.file == file => last.last_number = number,
-                _ => entries.framed.push_back(FramedIn { file, first_sequence: sequence, last_number: number }),
+                _ => {
+                    entries.framed.push_back(FramedIn {
+                        file,
+                        first_sequence: sequence,
+                        last_number: number,
+                    });
+                }
             }
         }
         std::mem::replace(&mut entries.listed_in, file) != file
@@ -381,7 +402,13 @@ impl LogInner {
     }
 
     /// Queues an entry behind all others of this log.
-    fn queue(self: &Rc<Self>, state: &mut State, body: Body, batch: Option<crate::tail::View>, done: Option<Rc<Done>>) {
+    fn queue(
+        self: &Rc<Self>,
+        state: &mut State,
+        body: Body,
+        batch: Option<crate::tail::View>,
+        done: Option<Rc<Done>>,
+    ) {
         let entry = Entry { key: self.key, body };
         let pending = Pending { log: Rc::clone(self), number: state.number(), entry, batch, done };
         let waits = matches!(pending.entry.body, Body::Reference { .. }) || !state.held.is_empty();

@@ -113,7 +113,8 @@ pub async fn recover(dirs: &DataDirs) -> Result<Recovered, RecoverError> {
     let folders = orphans::folders(dirs).await?;
     let set_aside = orphans::set_aside_before(dirs).await?;
     let newest = journals.iter().map(|journal| journal.generation).max().unwrap_or(0);
-    let is_clean = journals.iter().filter(|journal| journal.generation == newest).all(|journal| journal.is_closed);
+    let is_clean =
+        journals.iter().filter(|journal| journal.generation == newest).all(|journal| journal.is_closed);
     let survey = survey::survey(&journals)?;
     let mut logs = replay::replay(dirs, &journals, survey, &folders, &set_aside).await?;
     if !is_clean {
@@ -175,7 +176,8 @@ impl OldJournals {
     /// # Panics
     /// If a part was not opened: its logs would be lost.
     pub async fn remove(self, opened: &[Opened]) -> Result<(), IoError> {
-        let logs: usize = opened.iter().filter(|part| part.generation == self.generation).map(|part| part.logs).sum();
+        let logs: usize =
+            opened.iter().filter(|part| part.generation == self.generation).map(|part| part.logs).sum();
         assert_eq!(logs, self.logs, "every part of what was recovered is opened before the old journals go");
         for folder in &self.journals {
             journals::remove(folder).await?;

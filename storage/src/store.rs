@@ -176,11 +176,13 @@ impl Store {
     /// # Errors
     /// [`CutError`].
     pub async fn remove(&self, topic: TopicId, partition: PartitionIndex) -> Result<(), CutError> {
-        for key in [LogKey::staged(topic, partition), LogKey::data(topic, partition)] {
+        // The partition goes first: what was spliced onto it may be needed by recovery as long as it is there.
+        for key in [LogKey::data(topic, partition), LogKey::staged(topic, partition)] {
             let log = self.logs.borrow().get(&key).cloned();
             if let Some(log) = log {
                 log.remove().await?;
                 self.logs.borrow_mut().remove(&key);
+                log.remove_partition_folder().await?;
             }
         }
         Ok(())
@@ -210,8 +212,9 @@ impl Store {
     /// # Errors
     /// If the store has failed, or fails on the way.
     pub async fn close(mut self) -> Result<(), FatalError> {
-        let logs: Vec<_> = self.logs.borrow().values().cloned().collect();
+        let mut logs: Vec<_> = self.logs.borrow().values().cloned().collect();
         logs.iter().for_each(|log| log.close());
+        logs.retain(|log| log.has_changed());
         let result = self.shared.journal.close(logs).await;
         if result.is_ok() {
             for task in self.tasks.drain(..2) {

@@ -10,7 +10,7 @@ mod chunk;
 pub(crate) use chunk::View;
 
 use crate::segment::{
-    marks::{Collector, Marks},
+    marks::{Collector, Marks, Piece},
     walk::pad,
 };
 use bytes::Bytes;
@@ -149,8 +149,8 @@ impl Tail {
         taken
     }
 
-    /// Collects batches. Returns whether more is wanted at the end.
-    pub(crate) fn read(&self, collector: &mut Collector<'_>) -> bool {
+    /// Collects batches of the segment at `segment`. Returns whether more is wanted at the end.
+    pub(crate) fn read(&self, segment: Offset, collector: &mut Collector<'_>) -> bool {
         let behind = self
             .parts
             .partition_point(|part| part.marks.first_offset().is_none_or(|first| first <= collector.offset));
@@ -159,7 +159,7 @@ impl Tail {
             let view = OnceCell::new();
             let share =
                 |range| view.get_or_init(|| part.chunk.view(0..bytes.len()).into_bytes()).slice(range);
-            collector.collect(bytes, part.base, &part.marks, share)
+            collector.collect(Piece { segment, base: part.base, bytes, marks: &part.marks }, share)
         })
     }
 }

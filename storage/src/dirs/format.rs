@@ -53,8 +53,7 @@ impl Format {
     /// # Errors
     /// [`FormatError`]. The checksum is looked at before the version: rot is told from a newer format.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
-        let (fields, mut stored) =
-            bytes.first_chunk::<LEN>().ok_or(FormatError::Damaged)?.split_at(LEN - 4);
+        let (fields, mut stored) = bytes.first_chunk::<LEN>().ok_or(FormatError::Damaged)?.split_at(LEN - 4);
         let mut rest = fields.strip_prefix(&MAGIC).ok_or(FormatError::Damaged)?;
         if stored.get_u32_le() != crc32c(fields) {
             return Err(FormatError::Damaged);

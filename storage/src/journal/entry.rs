@@ -27,14 +27,14 @@ pub(crate) struct Place {
     pub(crate) position: u64,
 }
 
-/// How far committed output has been spliced onto a partition: the commit's number, and how many of its pieces for
+/// How far committed output has been spliced onto a partition: the commit's number, and how many of its batches for
 /// this partition. Splices happen in this order, and none twice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SpliceMark {
     /// Number of the commit in the commit log, from 1; 0 before the first.
     pub commit: u64,
-    /// Pieces of that commit that are on the partition.
-    pub pieces: u32,
+    /// Batches of that commit that are on the partition.
+    pub batches: u32,
 }
 
 /// Where a spliced batch lies in the staged log of the same partition.
@@ -95,7 +95,7 @@ pub(crate) struct Entry {
 
 /// Why bytes are no entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum EntryError {
+pub(crate) enum EntryError {
     /// The frame ends within the entry.
     #[error("the frame ends within an entry")]
     Truncated,
@@ -181,7 +181,7 @@ impl Checkpoint {
         out.put_i64_le(self.start);
         out.put_u64_le(self.replay_from);
         out.put_u64_le(self.spliced.commit);
-        out.put_u32_le(self.spliced.pieces);
+        out.put_u32_le(self.spliced.batches);
         out.put_u32_le(0);
         out.put_u32_le(self.epochs.len() as u32);
         for start in self.epochs.iter() {
@@ -200,7 +200,7 @@ impl Checkpoint {
         bytes.try_copy_to_slice(&mut dir)?;
         let start = bytes.try_get_i64_le()?;
         let replay_from = bytes.try_get_u64_le()?;
-        let spliced = SpliceMark { commit: bytes.try_get_u64_le()?, pieces: bytes.try_get_u32_le()? };
+        let spliced = SpliceMark { commit: bytes.try_get_u64_le()?, batches: bytes.try_get_u32_le()? };
         if bytes.try_get_u32_le()? != 0 {
             return Err(EntryError::Field("reserved"));
         }
@@ -263,7 +263,7 @@ impl Entry {
                 out.put_u64_le(source.at.position);
                 out.put_i64_le(source.offset);
                 out.put_u64_le(mark.commit);
-                out.put_u32_le(mark.pieces);
+                out.put_u32_le(mark.batches);
             }
             Body::Cut { block, .. } => out.put_slice(block),
             Body::LogStart { .. } | Body::EpochStart { .. } => {}
@@ -318,7 +318,7 @@ fn decode_body(
             let segment = extra.try_get_i64_le()?;
             let position = extra.try_get_u64_le()?;
             let source = StagedBatch { at: Place { segment, position }, offset: extra.try_get_i64_le()? };
-            let mark = SpliceMark { commit: extra.try_get_u64_le()?, pieces: extra.try_get_u32_le()? };
+            let mark = SpliceMark { commit: extra.try_get_u64_le()?, batches: extra.try_get_u32_le()? };
             if segment < 0 || source.offset < segment {
                 return Err(EntryError::Field("staged offset"));
             }

@@ -62,7 +62,7 @@ pub(crate) struct FrameHeader {
 
 /// Why bytes are no whole frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum FrameError {
+pub(crate) enum FrameError {
     /// Too few bytes, or fewer than the header says.
     #[error("the file ends within a frame")]
     Truncated,

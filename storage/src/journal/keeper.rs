@@ -96,7 +96,8 @@ impl Journal {
         let count = state.live.len().div_ceil(2).min(state.live.len() - 1);
         let through = state.live[count - 1].ordinal;
         let mut logs = BTreeMap::new();
-        for log in state.live.range(..count).flat_map(|file| &file.touched).filter_map(std::rc::Weak::upgrade) {
+        for log in state.live.range(..count).flat_map(|file| &file.touched).filter_map(std::rc::Weak::upgrade)
+        {
             if log.needs_file(through) {
                 logs.insert(log.key, log);
             }

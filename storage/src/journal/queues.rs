@@ -56,10 +56,6 @@ impl Queues {
         self.maintenance.is_empty() && self.classes.iter().all(VecDeque::is_empty)
     }
 
-    pub(crate) fn has_maintenance(&self) -> bool {
-        !self.maintenance.is_empty()
-    }
-
     /// Moves what goes into a frame of at most `frame_len` bytes to `taken`; of appends and the like only as much as
     /// fits `class_len` bytes, the header included. First every class gets its share, then the first class that has
     /// more gets the rest.

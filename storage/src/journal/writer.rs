@@ -3,8 +3,8 @@
 use super::{
     Journal, State, Stop,
     entry::Body,
-    frame::{FRAME_HEADER_LEN, FRAME_LEN_MAX, FrameHeader},
     files::JournalFile,
+    frame::{FRAME_HEADER_LEN, FRAME_LEN_MAX, FrameHeader},
     queues::Pending,
 };
 use crate::{fatal::FatalError, options::Durability};

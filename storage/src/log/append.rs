@@ -11,7 +11,9 @@ use crate::{
     journal::entry::{Body, Place},
     producer::{SequenceError, Verdict},
 };
-use millrace_record::{Assignment, Batch, BatchError, BatchHeader, HEADER_LEN, Offset, Timestamp};
+use millrace_record::{
+    Assignment, Batch, BatchError, BatchHeader, HEADER_LEN, LeaderEpoch, Offset, Timestamp,
+};
 use std::{
     fmt,
     future::Future,
@@ -180,8 +182,8 @@ impl LogInner {
         if !self.shared.journal.has_room(len) {
             return Ok(Attempt::Needs(Need::Room));
         }
-        let assignment =
-            Assignment { base_offset: state.end, leader_epoch: state.leader_epoch, append_time };
+        self.begin_epoch(state, state.leader_epoch);
+        let assignment = Assignment { base_offset: state.end, leader_epoch: state.leader_epoch, append_time };
         BatchHeader { base_offset: state.end, ..*header }.check_fields().map_err(BatchError::from)?;
         let header = self.put(state, batch, &assignment, is_large, |at, header| {
             if is_large { Body::Reference { at, header } } else { Body::Append { at, header } }
@@ -206,7 +208,6 @@ impl LogInner {
         aligned: bool,
         body: impl FnOnce(Place, BatchHeader) -> Body,
     ) -> BatchHeader {
-        self.begin_epoch(state);
         let mut header = *batch.header();
         let len = header.total_len();
         let active = state.segments.active().expect("there is space to append to");
@@ -252,11 +253,11 @@ impl LogInner {
     }
 
     /// The journal learns of a new epoch before its first batch.
-    fn begin_epoch(self: &Rc<Self>, state: &mut State) {
-        if state.epochs.latest() == Some(state.leader_epoch) {
+    pub(super) fn begin_epoch(self: &Rc<Self>, state: &mut State, epoch: LeaderEpoch) {
+        if state.epochs.latest() == Some(epoch) {
             return;
         }
-        let start = EpochStart { epoch: state.leader_epoch, start: state.end };
+        let start = EpochStart { epoch, start: state.end };
         state.epochs.begin(start.epoch, start.start);
         self.resize_checkpoint(state);
         self.queue(state, Body::EpochStart { start }, None, None);

@@ -54,7 +54,12 @@ impl Source {
 
     /// Reads consecutive batches from `position` on, where the one at `offset` starts: some `len` bytes of them, at
     /// least one.
-    pub(crate) async fn window(&self, offset: Offset, position: u64, len: usize) -> Result<Window, ReadError> {
+    pub(crate) async fn window(
+        &self,
+        offset: Offset,
+        position: u64,
+        len: usize,
+    ) -> Result<Window, ReadError> {
         let mut len = len;
         loop {
             let bytes = self.read_at(position, len).await?;
@@ -66,7 +71,12 @@ impl Source {
     }
 
     /// Checks what was read. The inner `Err` says how many bytes the first batch needs.
-    fn check(&self, offset: Offset, position: u64, bytes: &Bytes) -> Result<Result<Window, usize>, ReadError> {
+    fn check(
+        &self,
+        offset: Offset,
+        position: u64,
+        bytes: &Bytes,
+    ) -> Result<Result<Window, usize>, ReadError> {
         let mut walk = Walk::new(bytes, position, 0);
         let mut marks = Marks::default();
         let (mut next, mut used) = (offset, 0);
@@ -89,7 +99,9 @@ impl Source {
                 // A segment that is appended to is in the file up to some block only; the rest is in memory.
                 Some(Step::Partial { .. }) if used > 0 && self.end_offset.is_none() => break,
                 Some(Step::Partial { start, need }) if position + (start + need) as u64 > self.end => {
-                    return Err(self.damage(position + start as u64, "a batch goes on behind the segment's end"));
+                    return Err(
+                        self.damage(position + start as u64, "a batch goes on behind the segment's end")
+                    );
                 }
                 Some(Step::Partial { start, need }) if used == 0 => return Ok(Err(start + need)),
                 Some(Step::Partial { .. }) => break,
@@ -100,10 +112,20 @@ impl Source {
                 }
             }
         }
-        if self.end_offset.is_some_and(|end| next > end || (next < end && position + used as u64 == self.end)) {
-            return Err(self.damage(position + used as u64, format_args!("the segment ends at offset {next}")));
+        if self.end_offset.is_some_and(|end| next > end || (next < end && position + used as u64 == self.end))
+        {
+            return Err(
+                self.damage(position + used as u64, format_args!("the segment ends at offset {next}"))
+            );
         }
-        Ok(Ok(Window { base: position, bytes: bytes.slice(..used), marks, first: offset, next }))
+        Ok(Ok(Window {
+            segment: self.base,
+            base: position,
+            bytes: bytes.slice(..used),
+            marks,
+            first: offset,
+            next,
+        }))
     }
 }
 
@@ -158,7 +180,12 @@ impl LogInner {
     }
 
     /// Reads the window that holds `offset`, by way of the index.
-    pub(super) async fn seek(&self, source: &Source, offset: Offset, len: usize) -> Result<Window, ReadError> {
+    pub(super) async fn seek(
+        &self,
+        source: &Source,
+        offset: Offset,
+        len: usize,
+    ) -> Result<Window, ReadError> {
         let found = self.with_index(source, |index| index.before_offset(offset)).await?;
         let (mut first, mut position) = found.unwrap_or((source.base, SEGMENT_HEADER_LEN));
         let mut trusts_index = true;
@@ -207,7 +234,9 @@ impl LogInner {
         };
         let len = file.len().await.map_err(IoError::on("ask the length of", &path))?;
         let state = self.state.borrow();
-        let Some(segment) = state.segments.get(base).filter(|segment| segment.id == id) else { return Ok(None) };
+        let Some(segment) = state.segments.get(base).filter(|segment| segment.id == id) else {
+            return Ok(None);
+        };
         let (end, end_offset) = segment.readable(len, state.segments.behind(base));
         Ok(Some(Source { id, base, path, file, end, end_offset }))
     }

@@ -263,7 +263,8 @@ impl LogInner {
         let body = Body::Cut { to: edge.to, at: edge.place, block: edge.block.clone() };
         let entry = Entry { key: self.key, body };
         let number = state.number();
-        let pending = Pending { log: Rc::clone(self), number, entry, batch: None, done: Some(Rc::clone(&done)) };
+        let pending =
+            Pending { log: Rc::clone(self), number, entry, batch: None, done: Some(Rc::clone(&done)) };
         self.shared.journal.push_maintenance(pending);
         removed.remove(0);
         (removed, done)

@@ -23,8 +23,7 @@ impl LogInner {
     }
 
     async fn run_sender(self: Rc<Self>) -> Result<(), FatalError> {
-        loop {
-            let Some(place) = self.last_reference() else { break };
+        while let Some(place) = self.last_reference() {
             // One sync for all large appends that have come so far.
             self.flush_up_to(place).await?;
             self.release_held(place);
@@ -44,7 +43,10 @@ impl LogInner {
         });
         let last = places.max();
         state.sending = last.is_some();
-        debug_assert!(state.sending || state.held.is_empty(), "what is held is held by a large append before it");
+        debug_assert!(
+            state.sending || state.held.is_empty(),
+            "what is held is held by a large append before it"
+        );
         last
     }
 

@@ -8,12 +8,7 @@ use super::{
     Captured, LogInner, State, Status,
     segments::{self, Indexed},
 };
-use crate::{
-    concurrent::for_each,
-    fatal::FatalError,
-    journal::entry::Place,
-    memory::Eviction,
-};
+use crate::{concurrent::for_each, fatal::FatalError, journal::entry::Place, memory::Eviction};
 use bytes::Bytes;
 use millrace_record::Offset;
 use millrace_runtime::{BLOCK_SIZE, File, OpenOptions, Queue, fs, spawn_into};
@@ -124,7 +119,12 @@ impl LogInner {
         Ok(())
     }
 
-    async fn flush_segment(self: &Rc<Self>, base: Offset, place: Place, sync: bool) -> Result<(), FatalError> {
+    async fn flush_segment(
+        self: &Rc<Self>,
+        base: Offset,
+        place: Place,
+        sync: bool,
+    ) -> Result<(), FatalError> {
         let Some(job) = self.job(base, place) else { return Ok(()) };
         let path = segments::path(&self.folder, base);
         let fatal = &self.shared.fatal;
@@ -192,7 +192,12 @@ impl LogInner {
         })
     }
 
-    async fn write_pieces(&self, file: &File, path: &Path, mut pieces: Vec<(u64, Bytes)>) -> Result<(), FatalError> {
+    async fn write_pieces(
+        &self,
+        file: &File,
+        path: &Path,
+        mut pieces: Vec<(u64, Bytes)>,
+    ) -> Result<(), FatalError> {
         let fatal = self.shared.fatal.clone();
         if pieces.len() <= 1 {
             let Some((position, bytes)) = pieces.pop() else { return Ok(()) };

@@ -23,7 +23,12 @@ impl LogInner {
     ) -> Result<R, ReadError> {
         let (until, until_position) = {
             let state = self.state.borrow();
-            match state.segments.get(source.base).filter(|segment| segment.id == source.id).map(|at| &at.index) {
+            match state
+                .segments
+                .get(source.base)
+                .filter(|segment| segment.id == source.id)
+                .map(|at| &at.index)
+            {
                 Some(Indexed::Whole(index)) => return Ok(look(index)),
                 Some(Indexed::From(offset, position, _)) => (*offset, *position),
                 Some(Indexed::Elsewhere) | None => (Offset::MAX, source.end),
@@ -35,7 +40,8 @@ impl LogInner {
         let earlier = self.build_index(source, until, until_position).await?;
         {
             let state = &mut *self.state.borrow_mut();
-            if let Some(segment) = state.segments.get_mut(source.base).filter(|segment| segment.id == source.id)
+            if let Some(segment) =
+                state.segments.get_mut(source.base).filter(|segment| segment.id == source.id)
                 && let Indexed::From(_, _, own) = &mut segment.index
             {
                 let mut whole = std::mem::replace(own, SegmentIndex::new(source.base, SEGMENT_HEADER_LEN));
@@ -60,9 +66,10 @@ impl LogInner {
         until: Offset,
         until_position: u64,
     ) -> Result<SegmentIndex, ReadError> {
-        let saved = self.saved_index(source.base).await.filter(|index| {
-            index.end() <= until && source.end_offset.is_none_or(|end| index.end() == end)
-        });
+        let saved = self
+            .saved_index(source.base)
+            .await
+            .filter(|index| index.end() <= until && source.end_offset.is_none_or(|end| index.end() == end));
         let was_saved = saved.is_some();
         let mut index = saved.unwrap_or_else(|| SegmentIndex::new(source.base, SEGMENT_HEADER_LEN));
         let until = until.min(source.end_offset.unwrap_or(Offset::MAX));

@@ -4,7 +4,7 @@
 //! place the largest timestamp before it, so the first batch that can hold the answer is found, and read.
 
 use super::{Isolation, Log, LogInner, ReadError, ReadRequest};
-use crate::segment::index::MaxTimestamp;
+use crate::segment::index::{MaxTimestamp, SegmentIndex};
 use millrace_record::{LeaderEpoch, Offset, Scratch, SharedBatch, Timestamp};
 use std::rc::Rc;
 
@@ -136,7 +136,9 @@ fn find_in(
             (record.offset >= start && fits(record.timestamp)).then(|| found(record.offset, record.timestamp))
         }),
         // It can't be looked into; it does hold the record if its largest timestamp fits.
-        Err(_) => fits(header.max_timestamp).then(|| found(header.base_offset.max(start), header.max_timestamp)),
+        Err(_) => {
+            fits(header.max_timestamp).then(|| found(header.base_offset.max(start), header.max_timestamp))
+        }
     }
 }
 
@@ -180,7 +182,7 @@ impl LogInner {
             return Ok(Some((max, next)));
         }
         let Some(source) = self.source_of(base).await? else { return Ok(None) };
-        let max = self.with_index(&source, |index| index.max_timestamp()).await?;
+        let max = self.with_index(&source, SegmentIndex::max_timestamp).await?;
         if source.end_offset.is_some()
             && let Some(segment) = self.state.borrow_mut().segments.get_mut(base)
             && segment.id == source.id

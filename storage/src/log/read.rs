@@ -4,9 +4,14 @@ use super::{Log, LogInner, Status};
 use crate::{
     cache::Window,
     error::{Damage, IoError},
+    journal::entry::Place,
     segment::marks::Collector,
 };
 use millrace_record::{BatchHeader, Offset, SharedBatch};
+use std::rc::Rc;
+
+/// Bytes that are read at once where nobody says how many.
+const STEP: usize = 1 << 20;
 
 /// Up to where a reader may see.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -81,7 +86,7 @@ impl Log {
                 return Ok(read);
             }
             if let Some(window) = self.0.fetch(request.offset, request.max_bytes).await?
-                && let Some(read) = self.0.read_from(request, Some(&window))?
+                && let Some(read) = self.0.read_from(request, Some(&window), None)?
             {
                 return Ok(read);
             }
@@ -93,13 +98,46 @@ impl Log {
     /// # Errors
     /// [`ReadError`].
     pub fn read_now(&self, request: &ReadRequest) -> Result<Option<Read>, ReadError> {
-        self.0.read_from(request, None)
+        self.0.read_from(request, None, None)
     }
 }
 
 impl LogInner {
+    /// The batches from `from` up to `to`, and where they lie. They are durable.
+    pub(super) async fn read_placed(
+        self: &Rc<Self>,
+        from: Offset,
+        to: Offset,
+    ) -> Result<Vec<(Place, SharedBatch)>, ReadError> {
+        let mut placed = Vec::new();
+        let mut offset = from;
+        while offset < to {
+            let isolation = Isolation::ReadUncommitted;
+            let request = ReadRequest { offset, max_bytes: STEP, at_least_one: true, isolation };
+            let mut places = Vec::new();
+            let mut read = self.read_from(&request, None, Some(&mut places))?;
+            if read.is_none()
+                && let Some(window) = self.fetch(offset, STEP).await?
+            {
+                places.clear();
+                read = self.read_from(&request, Some(&window), Some(&mut places))?;
+            }
+            let Some(read) = read else { continue };
+            let Some(last) = read.batches.last() else { break };
+            offset = last.header().next_offset();
+            let batches = places.into_iter().zip(read.batches);
+            placed.extend(batches.filter(|(_, batch)| batch.header().base_offset < to));
+        }
+        Ok(placed)
+    }
+
     /// Reads from memory: tails, the cache, and a window that was just fetched.
-    fn read_from(&self, request: &ReadRequest, fetched: Option<&Window>) -> Result<Option<Read>, ReadError> {
+    fn read_from(
+        &self,
+        request: &ReadRequest,
+        fetched: Option<&Window>,
+        places: Option<&mut Vec<Place>>,
+    ) -> Result<Option<Read>, ReadError> {
         let (start, end, listed) = {
             let state = self.state.borrow();
             if matches!(state.status, Status::Removing(_) | Status::Removed) {
@@ -111,7 +149,8 @@ impl LogInner {
             return Err(ReadError::OutOfRange { offset: request.offset, start, end });
         }
         let mut batches = Vec::new();
-        let answer = |batches| Read { batches, start_offset: start, high_watermark: end, last_stable_offset: end };
+        let answer =
+            |batches| Read { batches, start_offset: start, high_watermark: end, last_stable_offset: end };
         if request.offset == end {
             return Ok(Some(answer(batches)));
         }
@@ -127,7 +166,8 @@ impl LogInner {
             is_first = false;
             wanted
         };
-        let mut collector = Collector { offset: request.offset, wants: &mut wants, found: &mut batches };
+        let mut collector =
+            Collector { offset: request.offset, wants: &mut wants, found: &mut batches, places };
         let mut found_any = match fetched {
             Some(window) => {
                 let more = window.read(&mut collector);
@@ -158,7 +198,7 @@ impl LogInner {
         let state = self.state.borrow();
         let segment = state.segments.holding(before)?;
         let more = if segment.tail.first_offset().is_some_and(|first| first <= before) {
-            segment.tail.read(collector)
+            segment.tail.read(segment.base, collector)
         } else {
             self.shared.cache.window(segment.id, before)?.read(collector)
         };

@@ -5,6 +5,7 @@ use crate::{
     error::IoError,
     fatal::FatalError,
     journal::{checkpoint_entry, entry::Checkpoint},
+    key::LogKind,
     signal::Done,
 };
 use millrace_runtime::fs;
@@ -45,6 +46,22 @@ impl LogInner {
         }
         journal.forget_log(self.checkpoint_len.get());
         Ok(remove_folder(&self.folder).await?)
+    }
+
+    /// Removes the partition's folder if the partition's other log is not in it any more.
+    pub(crate) async fn remove_partition_folder(&self) -> Result<(), IoError> {
+        let folder = self.shared.dirs.dir(self.dir).folder(&self.key.with_kind(LogKind::Data));
+        let is_there = fs::exists(&folder).await.map_err(IoError::on("look for", &folder))?;
+        if is_there && fs::read_dir(&folder).await.map_err(IoError::on("list", &folder))?.is_empty() {
+            return remove_folder(&folder).await;
+        }
+        Ok(())
+    }
+
+    /// Whether a checkpoint would tell anything new.
+    pub(crate) fn has_changed(&self) -> bool {
+        let entries = &self.state.borrow().entries;
+        entries.made > entries.checkpointed
     }
 
     /// Appends are refused from now on.

@@ -162,7 +162,8 @@ impl Segments {
             && place.position > 0
         {
             self.dormant = None;
-            self.by_base.insert(place.segment, Segment::growing(next_id(), place.segment, offset, place.position));
+            self.by_base
+                .insert(place.segment, Segment::growing(next_id(), place.segment, offset, place.position));
         }
     }
 

@@ -1,6 +1,6 @@
 //! Waiting for a log to advance.
 
-use super::{Log, LogInner};
+use super::{Log, LogInner, State};
 use crate::signal::Signal;
 use millrace_record::Offset;
 use std::{
@@ -68,14 +68,34 @@ impl Waiters {
 impl LogInner {
     /// Everything before `end` is durable.
     pub(super) fn advance(&self, end: Offset) {
-        {
+        let end = {
             let mut state = self.state.borrow_mut();
             if end <= state.durable_end {
                 return;
             }
             state.durable_end = end;
-        }
+            state.pass_spliced()
+        };
         self.waiters.advance(end);
+    }
+
+    /// Committed output that was spliced is durable already, where it was staged: it waits only for what lies before.
+    pub(super) fn advance_over_spliced(&self) {
+        let end = self.state.borrow_mut().pass_spliced();
+        self.waiters.advance(end);
+    }
+}
+
+impl State {
+    /// Moves the durable end over spliced batches that it has come to, and returns it.
+    fn pass_spliced(&mut self) -> Offset {
+        while let Some(&(from, to)) = self.splices.front()
+            && from <= self.durable_end
+        {
+            self.durable_end = self.durable_end.max(to);
+            self.splices.pop_front();
+        }
+        self.durable_end
     }
 }
 

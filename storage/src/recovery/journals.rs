@@ -100,7 +100,8 @@ pub(super) async fn read(path: &Path) -> Result<Bytes, IoError> {
 
 /// Removes a journal: first its name, so that no start ever finds a part of it.
 pub(super) async fn remove(folder: &Path) -> Result<(), IoError> {
-    let (Some(parent), Some(name)) = (folder.parent(), folder.file_name().and_then(|name| name.to_str())) else {
+    let (Some(parent), Some(name)) = (folder.parent(), folder.file_name().and_then(|name| name.to_str()))
+    else {
         return Ok(());
     };
     let retired = parent.join(format!("{RETIRED}{name}"));

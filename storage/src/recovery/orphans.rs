@@ -69,7 +69,10 @@ impl Recovered {
     ///
     /// # Errors
     /// [`SetAsideError`]: among others if a known topic has a folder that no journal knows.
-    pub async fn set_aside(&mut self, is_known: impl Fn(TopicId) -> bool) -> Result<Vec<TopicId>, SetAsideError> {
+    pub async fn set_aside(
+        &mut self,
+        is_known: impl Fn(TopicId) -> bool,
+    ) -> Result<Vec<TopicId>, SetAsideError> {
         let mut unknown = BTreeSet::new();
         for log in self.logs.values() {
             unknown.insert((log.dir, log.key.topic));
@@ -77,7 +80,8 @@ impl Recovered {
         for &(dir, key) in &self.strays {
             if is_known(key.topic) && self.has_files(dir, key).await? {
                 let folder = self.dirs.dir(dir).folder(&key);
-                let what = "no journal knows this log, though its topic exists: was a journal device replaced?";
+                let what =
+                    "no journal knows this log, though its topic exists: was a journal device replaced?";
                 return Err(SetAsideError::Stray(Damage::new(&folder, 0, what)));
             }
             unknown.insert((dir, key.topic));

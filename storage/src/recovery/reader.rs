@@ -84,8 +84,7 @@ impl LogReader {
             return Err(Damage::new(&path, 0, "this is another log's segment").into());
         }
         let len = file.len().await.map_err(IoError::on("ask the length of", &path))?;
-        let (end, end_offset) =
-            if base == self.last.0 { (self.last.1, Some(self.end)) } else { (len, next) };
+        let (end, end_offset) = if base == self.last.0 { (self.last.1, Some(self.end)) } else { (len, next) };
         Ok((Source { id: 0, base, path, file, end, end_offset }, base, SEGMENT_HEADER_LEN))
     }
 }

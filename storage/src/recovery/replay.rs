@@ -111,11 +111,13 @@ async fn read_through(
         let bytes = journals::read(&journal.files[file]).await?;
         for found in frames.split_off(..count).unwrap_or_default() {
             let frame = journals::parse(&bytes, found, &journal.files)?;
-            let damaged = |what: &dyn std::fmt::Display| Damage::new(&journal.files[file], found.position, what);
+            let damaged =
+                |what: &dyn std::fmt::Display| Damage::new(&journal.files[file], found.position, what);
             for item in frame.entries() {
                 let (entry, payload) = item.map_err(|error| damaged(&error))?;
                 let Some((of, rebuild)) = rebuilding.get_mut(&entry.key) else { continue };
-                let is_told = matches!(entry.body, Body::Checkpoint(_)) || found.header.sequence < rebuild.replay_from;
+                let is_told =
+                    matches!(entry.body, Body::Checkpoint(_)) || found.header.sequence < rebuild.replay_from;
                 if !is_due(&entry.key, *of) || is_told {
                     continue;
                 }

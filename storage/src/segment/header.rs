@@ -30,7 +30,7 @@ pub(crate) struct SegmentHeader {
 
 /// Why a block is no segment header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SegmentHeaderError {
+pub(crate) enum SegmentHeaderError {
     /// Fewer bytes than a block.
     #[error("a segment header has {BLOCK_SIZE} bytes, here are {0}")]
     Truncated(usize),

@@ -1,6 +1,7 @@
 //! Finding batches in bytes that are in memory, wherever they came from.
 
 use super::walk::{Step, Walk};
+use crate::journal::entry::Place;
 use bytes::Bytes;
 use millrace_record::{BatchHeader, HEADER_LEN, Offset, SharedBatch};
 use std::ops::Range;
@@ -40,20 +41,26 @@ pub(crate) struct Collector<'a> {
     pub(crate) wants: &'a mut dyn FnMut(&BatchHeader) -> bool,
     /// What was found.
     pub(crate) found: &'a mut Vec<SharedBatch>,
+    /// Where it was found, if anybody wants to know.
+    pub(crate) places: Option<&'a mut Vec<Place>>,
+}
+
+/// A piece of a segment that is in memory.
+#[derive(Clone, Copy)]
+pub(crate) struct Piece<'a> {
+    /// Base offset of the segment.
+    pub(crate) segment: Offset,
+    /// Where the piece starts in it.
+    pub(crate) base: u64,
+    pub(crate) bytes: &'a [u8],
+    pub(crate) marks: &'a Marks,
 }
 
 impl Collector<'_> {
-    /// Looks through `bytes`, which start at `base` of their segment. `share` gives a part of them to a reader.
-    /// Returns whether more is wanted.
-    pub(crate) fn collect(
-        &mut self,
-        bytes: &[u8],
-        base: u64,
-        marks: &Marks,
-        share: impl Fn(Range<usize>) -> Bytes,
-    ) -> bool {
-        let Some(at) = marks.before(self.offset) else { return true };
-        let mut walk = Walk::new(bytes, base, at);
+    /// Looks through a piece. `share` gives a part of its bytes to a reader. Returns whether more is wanted.
+    pub(crate) fn collect(&mut self, piece: Piece<'_>, share: impl Fn(Range<usize>) -> Bytes) -> bool {
+        let Some(at) = piece.marks.before(self.offset) else { return true };
+        let mut walk = Walk::new(piece.bytes, piece.base, at);
         while let Ok(Some(Step::Batch(start, header))) = walk.step() {
             if header.last_offset() < self.offset {
                 continue;
@@ -63,6 +70,9 @@ impl Collector<'_> {
             }
             let payload = share(start + HEADER_LEN..start + header.total_len());
             self.found.extend(SharedBatch::new(header, payload));
+            if let Some(places) = &mut self.places {
+                places.push(Place { segment: piece.segment, position: piece.base + start as u64 });
+            }
             self.offset = header.next_offset();
         }
         true

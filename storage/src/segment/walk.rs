@@ -5,7 +5,7 @@ use millrace_runtime::BLOCK_SIZE;
 
 /// Why a segment's bytes can't be walked further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum WalkError {
+pub(crate) enum WalkError {
     /// Nothing is written here, though the segment goes on behind.
     #[error("space that was never written")]
     Unwritten,

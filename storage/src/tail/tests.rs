@@ -42,7 +42,8 @@ impl Model {
         let mut found = Vec::new();
         let mut left = max;
         let mut wants = |_: &_| left.checked_sub(1).map(|less| left = less).is_some();
-        self.tail.read(&mut Collector { offset, wants: &mut wants, found: &mut found });
+        let mut collector = Collector { offset, wants: &mut wants, found: &mut found, places: None };
+        self.tail.read(0, &mut collector);
         found
     }
 }

@@ -55,14 +55,14 @@ fn any_epochs() -> impl Strategy<Value = EpochTable> {
 fn any_checkpoint() -> impl Strategy<Value = Checkpoint> {
     let marks = (any::<u64>(), any::<u64>(), any::<u32>());
     (any::<bool>(), any::<[u8; 16]>(), 0..1i64 << 50, 0..1i64 << 50, 0u64..1 << 20, marks, any_epochs())
-        .prop_map(|(present, dir, start, grown, block, (replay_from, commit, pieces), epochs)| Checkpoint {
+        .prop_map(|(present, dir, start, grown, block, (replay_from, commit, batches), epochs)| Checkpoint {
             present,
             dir,
             start,
             end: start + grown,
             place: Place { segment: start, position: block * BLOCK_SIZE as u64 },
             replay_from,
-            spliced: SpliceMark { commit, pieces },
+            spliced: SpliceMark { commit, batches },
             epochs,
         })
 }
@@ -72,11 +72,11 @@ pub(crate) fn any_entry() -> impl Strategy<Value = Entry> {
     let body = prop_oneof![
         (any_place(), any_header()).prop_map(|(at, header)| Body::Append { at, header }),
         (any_place(), any_header()).prop_map(|(at, header)| Body::Reference { at, header }),
-        spliced.prop_map(|(at, header, staged, behind, commit, pieces)| Body::Splice {
+        spliced.prop_map(|(at, header, staged, behind, commit, batches)| Body::Splice {
             at,
             header,
             source: StagedBatch { at: staged, offset: staged.segment + behind },
-            mark: SpliceMark { commit, pieces },
+            mark: SpliceMark { commit, batches },
         }),
         (0..1i64 << 60, any_place(), any::<u8>()).prop_map(|(to, at, fill)| Body::Cut {
             to,
@@ -109,7 +109,7 @@ proptest! {
     #[test]
     fn any_bytes_are_refused_or_encode_to_themselves(mut bytes in vec(any::<u8>(), 0..300), mend: bool) {
         if mend && bytes.len() >= ENTRY_PREFIX_LEN {
-            bytes[0] = bytes[0] % 8;
+            bytes[0] %= 8;
             bytes[1] = 1 + bytes[1] % 2;
             bytes[2..4].fill(0);
             let extra = (bytes.len() - ENTRY_PREFIX_LEN) as u32;

@@ -100,7 +100,12 @@ impl Rebuild {
     }
 
     /// Moves the log's end to where a batch begins. `false` if the log has the batch already.
-    async fn reach(&mut self, at: Place, header: &BatchHeader, damaged: Damaged<'_>) -> Result<bool, RecoverError> {
+    async fn reach(
+        &mut self,
+        at: Place,
+        header: &BatchHeader,
+        damaged: Damaged<'_>,
+    ) -> Result<bool, RecoverError> {
         let end = self.state.end;
         if header.next_offset() <= end {
             return Ok(false);
@@ -110,7 +115,8 @@ impl Rebuild {
             return Err(damaged(&what).into());
         }
         let place = self.state.place;
-        let is_next = at == place || (at.segment == place.segment && at.position == place.position.next_multiple_of(BLOCK));
+        let is_next = at == place
+            || (at.segment == place.segment && at.position == place.position.next_multiple_of(BLOCK));
         let begins = at.segment == end && at.position == SEGMENT_HEADER_LEN && at.segment >= place.segment;
         if is_next && place.position > 0 {
             self.pad_to(at.position);
@@ -152,9 +158,12 @@ impl Rebuild {
         let path = self.path();
         let file = self.open(false).await?;
         let bytes = read_batch(&file, at.position, header.total_len(), &path).await?;
-        let (batch, _) = Batch::split_first(&bytes).map_err(|error| Damage::new(&path, at.position, error))?;
+        let (batch, _) =
+            Batch::split_first(&bytes).map_err(|error| Damage::new(&path, at.position, error))?;
         if batch.header() != header {
-            return Err(Damage::new(&path, at.position, "this is not the batch that the journal tells of").into());
+            return Err(
+                Damage::new(&path, at.position, "this is not the batch that the journal tells of").into()
+            );
         }
         batch.check().map_err(|error| Damage::new(&path, at.position, error))?;
         self.advance(header);
@@ -178,8 +187,11 @@ impl Rebuild {
         batch.check().map_err(|error| damage(&error))?;
         let mut spliced = *batch.header();
         let mut payload = batch.payload().to_vec();
-        let assignment =
-            Assignment { base_offset: header.base_offset, leader_epoch: header.leader_epoch, append_time: None };
+        let assignment = Assignment {
+            base_offset: header.base_offset,
+            leader_epoch: header.leader_epoch,
+            append_time: None,
+        };
         assignment.apply(&mut spliced, &mut payload).map_err(|error| damage(&error))?;
         if batch.header().base_offset != source.offset || spliced != *header {
             return Err(damaged(&"a spliced batch is not what was staged").into());
@@ -293,7 +305,12 @@ impl Rebuild {
     }
 }
 
-async fn read_batch(file: &File, position: u64, len: usize, path: &std::path::Path) -> Result<Bytes, RecoverError> {
+async fn read_batch(
+    file: &File,
+    position: u64,
+    len: usize,
+    path: &std::path::Path,
+) -> Result<Bytes, RecoverError> {
     let bytes = file.read_at(position, len).await.map_err(IoError::on("read", path))?;
     if bytes.len() < len.max(HEADER_LEN) {
         return Err(Damage::new(path, position, "the file ends within a batch").into());

@@ -1,0 +1,375 @@
+//! Uncommitted output: staged beside a partition, spliced onto it when its epoch is committed.
+//!
+//! A **piece** is what one task of a job has for one partition in one epoch: a control batch with its [`PieceMark`], then
+//! its batches. Pieces have offsets in the staged log, and none in the partition: nobody sees them, and nothing waits
+//! for them. On commit their batches are **spliced**: they get the next offsets of the partition, and the journal gets a
+//! reference, not the bytes. A splice is durable already, by what was staged and by the commit: if its journal entry is
+//! lost, no later append to the partition was acknowledged, and after the start the same splice in the same
+//! order gives the same offsets. [`SpliceMark`] tells how far that had come.
+//!
+//! The staged log is cut from the front: a piece goes when nobody needs it, which for a spliced one is when the
+//! partition's segment holds it durably and the journal says so.
+
+use super::{
+    AppendError, Durable, Log, LogInner, ReadError, State,
+    append::Attempt,
+    prepare::{Need, PrepareError},
+};
+use crate::{
+    journal::entry::{Body, Place, SpliceMark, StagedBatch},
+    key::LogKind,
+};
+use bytes::{Buf, BufMut};
+use millrace_record::{
+    ArchivedBatchBuilder, Assignment, Attributes, Batch, BatchMeta, HEADER_LEN, Headers, Offset, Scratch,
+    SharedBatch,
+};
+use millrace_runtime::{Queue, spawn_into, unix_millis};
+use std::{collections::BTreeMap, rc::Rc};
+
+/// The longest batch that holds a mark, in bytes.
+const MARK_BATCH_MAX: usize = 1024;
+/// Length of a mark's value, in bytes.
+const MARK_LEN: usize = 48;
+const MARK_VERSION: u32 = 1;
+
+/// Who made a piece, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PieceMark {
+    /// The job.
+    pub job: [u8; 16],
+    /// Its attempt: it rises with every start of the job.
+    pub attempt: u64,
+    /// The epoch of that attempt.
+    pub epoch: u64,
+    /// The task.
+    pub task: u32,
+}
+
+/// A piece in a staged log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// Who made it.
+    pub mark: PieceMark,
+    /// Offset of its mark in the staged log.
+    pub offset: Offset,
+    /// Offset behind its last record there.
+    pub next_offset: Offset,
+}
+
+/// A piece that was staged.
+#[derive(Debug)]
+pub struct Staged {
+    /// The piece.
+    pub piece: Piece,
+    /// Ready when it is durable: then the task may vote for its epoch.
+    pub durable: Durable,
+}
+
+/// Why pieces are not spliced.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SpliceError {
+    /// The staged log can't be read, or has not what it should.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The partition can't be appended to.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+    /// The piece is not in the staged log, or not durable there yet.
+    #[error("the piece at {offset} of the staged log is not there, or not durable yet")]
+    NotStaged {
+        /// Where it should be.
+        offset: Offset,
+    },
+}
+
+/// What is known of a piece.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PieceState {
+    next_offset: Offset,
+    /// Number of the partition's entry behind which nobody needs it; `None` while somebody may.
+    needed_until: Option<u64>,
+}
+
+impl PieceMark {
+    /// The value of the mark's record.
+    fn encode(&self, batches: u32, records: u64) -> [u8; MARK_LEN] {
+        let mut bytes = [0; MARK_LEN];
+        let mut out = &mut bytes[..];
+        out.put_u32_le(MARK_VERSION);
+        out.put_slice(&self.job);
+        out.put_u64_le(self.attempt);
+        out.put_u64_le(self.epoch);
+        out.put_u32_le(self.task);
+        // Records of a piece fit 32 bits many times over; the count is a check, not a limit.
+        out.put_u32_le(batches);
+        out.put_u32_le(records as u32);
+        bytes
+    }
+
+    /// The mark, and how many batches and records its piece has (records modulo 2^32).
+    pub(crate) fn decode(mut bytes: &[u8]) -> Option<(Self, u32, u32)> {
+        if bytes.len() != MARK_LEN || bytes.get_u32_le() != MARK_VERSION {
+            return None;
+        }
+        let mut job = [0; 16];
+        bytes.copy_to_slice(&mut job);
+        let (attempt, epoch, task) = (bytes.get_u64_le(), bytes.get_u64_le(), bytes.get_u32_le());
+        Some((Self { job, attempt, epoch, task }, bytes.get_u32_le(), bytes.get_u32_le()))
+    }
+}
+
+impl Log {
+    /// Stages a piece: this is a staged log. Its batches lie together, in their order.
+    ///
+    /// # Errors
+    /// [`AppendError`]; what was staged of the piece is given up then.
+    ///
+    /// # Panics
+    /// If this is a partition's own log.
+    pub async fn stage(&self, mark: PieceMark, batches: &[Batch<'_>]) -> Result<Staged, AppendError> {
+        let log = &self.0;
+        assert_eq!(log.key.kind, LogKind::Staged, "pieces are staged in a staged log");
+        let records: u64 = batches.iter().map(|batch| u64::from(batch.header().last_offset_delta) + 1).sum();
+        let value = mark.encode(batches.len() as u32, records);
+        let mut builder = ArchivedBatchBuilder::new(MARK_BATCH_MAX);
+        builder.push(unix_millis(), None, Some(&value), Headers::EMPTY).expect("a mark is short");
+        let mut image = Vec::new();
+        let meta = BatchMeta { attributes: Attributes::CONTROL, ..BatchMeta::PLAIN };
+        let header = builder.finish(&meta, &mut image).expect("the mark is one record");
+        let head = Batch::new(header, &image[HEADER_LEN..]).expect("the builder's header fits its payload");
+
+        let _inside = log.door.enter().await;
+        let offset = self.end_offset();
+        let mut result = Ok(());
+        for batch in std::iter::once(&head).chain(batches) {
+            result = log.append_inside(batch).await;
+            if result.is_err() {
+                break;
+            }
+        }
+        let piece = Piece { mark, offset, next_offset: self.end_offset() };
+        if piece.next_offset > offset {
+            let needed_until = result.is_err().then_some(0);
+            let state = PieceState { next_offset: piece.next_offset, needed_until };
+            log.state.borrow_mut().pieces.insert(offset, state);
+        }
+        result.map(|()| Staged { piece, durable: self.durable() })
+    }
+
+    /// The whole pieces that a staged log holds, in order. After a start this is how its owner learns what to commit or
+    /// to give up; what is no whole piece was never durable as one, and is given up here.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn pieces(&self) -> Result<Vec<Piece>, ReadError> {
+        let log = &self.0;
+        log.ensure_listed().await?;
+        let batches = log.read_placed(self.start_offset(), self.high_watermark()).await?;
+        let (found, broken) = sort_into_pieces(batches.iter().map(|(_, batch)| batch));
+        let mut state = log.state.borrow_mut();
+        for piece in &found {
+            let known = PieceState { next_offset: piece.next_offset, needed_until: None };
+            state.pieces.entry(piece.offset).or_insert(known);
+        }
+        for (offset, next_offset) in broken {
+            state.pieces.entry(offset).or_insert(PieceState { next_offset, needed_until: Some(0) });
+        }
+        Ok(found)
+    }
+
+    /// Nobody needs a piece any more: its epoch was not committed. Space is given back when all before it is, too.
+    pub fn release(&self, piece: &Piece) {
+        self.0.state.borrow_mut().release(piece, 0);
+        self.0.trim_soon(0);
+    }
+
+    /// Splices what commit number `commit` has for this partition: `pieces` of `staged`, always in the same order. What
+    /// was spliced before, of this commit or a later one, is not spliced again. Consumers see it when everything
+    /// before it is durable. Returns the offset behind the last batch.
+    ///
+    /// # Errors
+    /// [`SpliceError`]. Batches may have been spliced then; a repetition goes on behind them.
+    pub async fn splice(&self, staged: &Log, commit: u64, pieces: &[Piece]) -> Result<Offset, SpliceError> {
+        let (log, from) = (&self.0, &staged.0);
+        let mut batches = Vec::new();
+        for piece in pieces {
+            let placed = from.read_placed(piece.offset, piece.next_offset).await?;
+            let (found, broken) = sort_into_pieces(placed.iter().map(|(_, batch)| batch));
+            if found != [*piece] || !broken.is_empty() {
+                return Err(SpliceError::NotStaged { offset: piece.offset });
+            }
+            // The first one is the mark.
+            batches.extend(placed.into_iter().skip(1));
+        }
+        let _inside = log.door.enter().await;
+        let done = log.already_spliced(commit, batches.len());
+        for (at, (place, batch)) in batches.iter().enumerate().skip(done) {
+            let mark = SpliceMark { commit, batches: at as u32 + 1 };
+            log.splice_inside(*place, batch, mark).await?;
+        }
+        log.advance_over_spliced();
+        let (end, last, checkpointed) = {
+            let mut state = log.state.borrow_mut();
+            state.staged = Rc::downgrade(from);
+            (state.end, state.entries.made, state.entries.checkpointed)
+        };
+        pieces.iter().for_each(|piece| from.state.borrow_mut().release(piece, last));
+        from.trim_soon(checkpointed);
+        Ok(end)
+    }
+}
+
+impl State {
+    /// A piece is needed until the partition's entries up to this number are in a durable checkpoint.
+    fn release(&mut self, piece: &Piece, entry: u64) {
+        if let Some(known) = self.pieces.get_mut(&piece.offset) {
+            known.needed_until = Some(known.needed_until.map_or(entry, |known| known.min(entry)));
+        }
+    }
+}
+
+impl LogInner {
+    /// Appends for somebody who is inside the door.
+    async fn append_inside(self: &Rc<Self>, batch: &Batch<'_>) -> Result<(), AppendError> {
+        loop {
+            match self.try_append(batch, None)? {
+                Attempt::Appended(_) => return Ok(()),
+                Attempt::Needs(need) => self.provide(need).await?,
+            }
+        }
+    }
+
+    /// How many batches of a commit of `count` batches are on the partition.
+    fn already_spliced(&self, commit: u64, count: usize) -> usize {
+        let spliced = self.state.borrow().spliced;
+        match spliced.commit.cmp(&commit) {
+            std::cmp::Ordering::Less => 0,
+            std::cmp::Ordering::Equal => spliced.batches as usize,
+            std::cmp::Ordering::Greater => count,
+        }
+    }
+
+    async fn splice_inside(
+        self: &Rc<Self>,
+        place: Place,
+        batch: &SharedBatch,
+        mark: SpliceMark,
+    ) -> Result<(), AppendError> {
+        loop {
+            let need = {
+                self.shared.fatal.check()?;
+                let state = &mut *self.state.borrow_mut();
+                if !state.is_open() {
+                    return Err(AppendError::Closed);
+                }
+                let len = batch.header().total_len();
+                match state.need_for(len, false, self.options.get().segment_bytes) {
+                    Err(need) => need,
+                    Ok(_) if !self.shared.journal.has_room(HEADER_LEN) => Need::Room,
+                    Ok(_) => {
+                        self.put_spliced(state, place, batch, mark);
+                        break;
+                    }
+                }
+            };
+            self.provide(need).await.map_err(|error: PrepareError| AppendError::from(error))?;
+        }
+        self.shared.memory.relieve(&self.shared.cache);
+        Ok(())
+    }
+
+    fn put_spliced(self: &Rc<Self>, state: &mut State, place: Place, batch: &SharedBatch, mark: SpliceMark) {
+        // The epoch that the log's end has: a splice that is repeated after a start must give the same batch, though
+        // the leader's epoch has risen meanwhile.
+        let leader_epoch = state.epochs.latest().unwrap_or(state.leader_epoch);
+        self.begin_epoch(state, leader_epoch);
+        let assignment = Assignment { base_offset: state.end, leader_epoch, append_time: None };
+        let source = StagedBatch { at: place, offset: batch.header().base_offset };
+        let batch = batch.as_batch();
+        let header = self.put(state, &batch, &assignment, false, |at, header| Body::Splice {
+            at,
+            header,
+            source,
+            mark,
+        });
+        state.spliced = mark;
+        state.splices.push_back((header.base_offset, header.next_offset()));
+    }
+
+    /// A checkpoint of this partition is durable: pieces that it contains may go.
+    pub(super) fn trim_staged(&self) {
+        let (staged, checkpointed) = {
+            let state = self.state.borrow();
+            (state.staged.upgrade(), state.entries.checkpointed)
+        };
+        if let Some(staged) = staged {
+            staged.trim_soon(checkpointed);
+        }
+    }
+
+    /// Moves a staged log's start over pieces that nobody needs.
+    fn trim_soon(self: &Rc<Self>, checkpointed: u64) {
+        let start = {
+            let state = &mut *self.state.borrow_mut();
+            let mut start = state.start;
+            while let Some(piece) = state.pieces.get(&start)
+                && piece.needed_until.is_some_and(|entry| entry <= checkpointed)
+            {
+                let next = piece.next_offset;
+                state.pieces.remove(&start);
+                start = next;
+            }
+            let start = start.min(state.high_watermark());
+            if start <= state.start {
+                return;
+            }
+            start
+        };
+        let log = Log(Rc::clone(self));
+        spawn_into(Queue::Background, async move {
+            // What stays is tried again by the next start.
+            if let Err(error) = log.advance_start(start).await {
+                tracing::debug!(%error, "a staged log is not trimmed");
+            }
+        });
+    }
+}
+
+/// Whole pieces, and the ranges that are none.
+fn sort_into_pieces<'a>(
+    batches: impl Iterator<Item = &'a SharedBatch>,
+) -> (Vec<Piece>, BTreeMap<Offset, Offset>) {
+    let mut scratch = Scratch::new(MARK_BATCH_MAX);
+    let (mut whole, mut broken) = (Vec::new(), BTreeMap::new());
+    let mut open: Option<(Piece, u32, u32)> = None;
+    let mut close = |open: Option<(Piece, u32, u32)>| match open {
+        Some((piece, 0, 0)) => whole.push(piece),
+        Some((piece, ..)) => drop(broken.insert(piece.offset, piece.next_offset)),
+        None => {}
+    };
+    for batch in batches {
+        let header = batch.header();
+        if header.attributes.is_control() {
+            close(open.take());
+            let mark = mark_of(batch, &mut scratch);
+            let (mark, batches, records) =
+                mark.unwrap_or((PieceMark { job: [0; 16], attempt: 0, epoch: 0, task: 0 }, u32::MAX, 0));
+            let piece = Piece { mark, offset: header.base_offset, next_offset: header.next_offset() };
+            open = Some((piece, batches, records));
+        } else if let Some((piece, batches, records)) = &mut open {
+            piece.next_offset = header.next_offset();
+            *batches = batches.wrapping_sub(1);
+            *records = records.wrapping_sub(header.last_offset_delta + 1);
+        }
+    }
+    close(open);
+    (whole, broken)
+}
+
+/// What a control batch of a staged log says.
+fn mark_of(batch: &SharedBatch, scratch: &mut Scratch) -> Option<(PieceMark, u32, u32)> {
+    let mut records = batch.as_batch().records(scratch).ok()?;
+    PieceMark::decode(records.next()?.ok()?.value?)
+}
