@@ -26,6 +26,7 @@ impl Bell {
 
 /// Something on this shard that other threads put messages into. The shard's driver looks at every inbox once per turn.
 pub(crate) trait Inbox {
-    /// Wakes the waiting receiver, if there is one and there is something for it. Tells whether there was something.
+    /// Wakes the waiting receiver, if there is one and there is something for it. Tells whether it woke one: what lies
+    /// there while its receiver is busy elsewhere is no reason to look again soon.
     fn look(&self) -> bool;
 }

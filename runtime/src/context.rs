@@ -1,7 +1,7 @@
 //! Which backend the running thread is in.
 //!
-//! The only thread-local of the workspace. The native backend needs none (glommio keeps its own); the simulator sets
-//! [`enter`] around every poll of a shard's task, so that free functions find their world.
+//! A native shard has its thread to itself, and finds itself in a thread-local of its own. The simulator's shards share a
+//! thread: it sets [`enter`] around every poll of a shard's task, so that free functions find their world.
 
 #[cfg(feature = "sim")]
 use std::{cell::RefCell, rc::Rc};

@@ -105,7 +105,8 @@ pub struct ShardPanic {
 pub struct Launched<T>(crate::native::executor::Launched<T>);
 
 /// Starts `options.shards` threads, builds one future on each with `main`, and returns when all have started. The
-/// futures need not be `Send`: they never leave their thread.
+/// futures need not be `Send`: they never leave their thread. A shard stops when its main future is ready; its other
+/// tasks are dropped then.
 ///
 /// # Errors
 /// [`LaunchError`]; threads that had started are stopped before it returns.

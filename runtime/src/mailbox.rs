@@ -115,9 +115,8 @@ impl<M> Inbox for Receiver<M> {
         if self.slots.lock().as_ref().is_none_or(VecDeque::is_empty) {
             return false;
         }
-        if let Some(waiting) = self.waiting.take() {
-            waiting.wake();
-        }
+        let Some(waiting) = self.waiting.take() else { return false };
+        waiting.wake();
         true
     }
 }

@@ -148,9 +148,8 @@ impl<M> Inbox for Inner<M> {
         if self.incoming.borrow().iter().all(rtrb::Consumer::is_empty) {
             return false;
         }
-        if let Some(receiver) = self.receiver.take() {
-            receiver.wake();
-        }
+        let Some(receiver) = self.receiver.take() else { return false };
+        receiver.wake();
         true
     }
 }

@@ -136,8 +136,19 @@ async fn run<F: Future>(shared: Rc<RefCell<Shared<F::Output>>>, future: Pin<Box<
     }
 }
 
-/// Lets the shard's other tasks run before this one goes on.
+/// Lets the shard's other tasks run before this one goes on: those of its queue, and those of other queues according to
+/// their shares.
 pub async fn yield_now() {
+    match current() {
+        Backend::Native => crate::native::executor::yield_now().await,
+        #[cfg(feature = "sim")]
+        Backend::Sim(_) => yield_once().await,
+    }
+}
+
+/// Goes to the end of the queue.
+#[cfg(feature = "sim")]
+async fn yield_once() {
     let mut yielded = false;
     std::future::poll_fn(|cx| {
         if yielded {

@@ -3,8 +3,14 @@
 pub(crate) mod bell;
 pub(crate) mod driver;
 pub(crate) mod executor;
+mod fd;
 pub(crate) mod file;
 pub(crate) mod fs;
 pub(crate) mod net;
+mod parker;
 pub(crate) mod random;
+mod ring;
+mod shard;
+mod slab;
+mod tasks;
 pub(crate) mod time;
