@@ -28,6 +28,7 @@ use std::{
     task::Poll,
     time::Duration,
 };
+pub use watch::Traffic;
 pub(crate) use watch::{Receiving, Watch};
 
 /// Requests in flight per connection unless the options say otherwise. Kafka's own broker takes one at a time; clients
@@ -194,6 +195,7 @@ pub(crate) async fn serve<H: Handler>(
     control: &Control,
     options: &ConnectionOptions,
     memory: &Budget,
+    traffic: &Cell<Traffic>,
 ) -> Result<(), ConnectionError> {
     let pipeline = RefCell::new(Pipeline::new(|request| handler.handle(request)));
     let connection = Connection {
@@ -202,6 +204,7 @@ pub(crate) async fn serve<H: Handler>(
         control,
         options,
         memory,
+        traffic,
         own_memory: Budget::new(options.in_flight_bytes_max),
         pipeline: &pipeline,
         room: Waiters::default(),
@@ -253,6 +256,7 @@ struct Connection<'a, P> {
     control: &'a Control,
     options: &'a ConnectionOptions,
     memory: &'a Budget,
+    traffic: &'a Cell<Traffic>,
     own_memory: Budget,
     pipeline: &'a RefCell<P>,
     /// For those who wait until less is in flight.
@@ -286,7 +290,7 @@ where
             if chunk.is_empty() {
                 return if within { Err(ConnectionError::EndedWithinRequest) } else { Ok(()) };
             }
-            watch.received.set(watch.received.get() + 1);
+            self.note_received(chunk.len());
             let split = self.split(&mut splitter, &chunk, &mut arrived);
             // The chunk is on loan from the shard's few: it goes back before anything is waited for.
             drop(chunk);
@@ -331,6 +335,18 @@ where
         Ok(())
     }
 
+    fn note_received(&self, len: usize) {
+        let received = &self.control.watch.received;
+        received.set(received.get() + 1);
+        self.count(|traffic| traffic.received_bytes += len as u64);
+    }
+
+    fn count(&self, change: impl FnOnce(&mut Traffic)) {
+        let mut traffic = self.traffic.get();
+        change(&mut traffic);
+        self.traffic.set(traffic);
+    }
+
     async fn charge(&self, len: usize) -> Charges {
         // In this order everywhere, so that nobody holds the common budget while waiting for its own.
         let own = self.own_memory.charge(len).await;
@@ -364,6 +380,7 @@ where
         }
         drop(pipeline);
         watch.in_flight.set(watch.in_flight.get() + 1);
+        self.count(|traffic| traffic.requests += 1);
         Ok(())
     }
 
@@ -382,8 +399,9 @@ where
         let watch = &self.control.watch;
         while let Some(piece) = frame.next_piece(STEP) {
             watch.receiving.set(Receiving::Rest);
+            let len = piece.capacity();
             frame.put(self.stream.recv_exact(piece).await.map_err(ConnectionError::Receive)?);
-            watch.received.set(watch.received.get() + 1);
+            self.note_received(len);
         }
         watch.receiving.set(Receiving::Room);
         Ok(frame.finish())
@@ -429,9 +447,11 @@ where
         watch.sending.set(true);
         while !pieces.is_empty() {
             let rest = split_off(&mut pieces, STEP);
+            let len = pieces.iter().map(Bytes::len).sum::<usize>();
             let Some(sent) = unless(&self.control.broken, self.stream.send(pieces)).await else { break };
             sent.map_err(ConnectionError::Send)?;
             watch.sent.set(watch.sent.get() + 1);
+            self.count(|traffic| traffic.sent_bytes += len as u64);
             pieces = rest;
         }
         watch.sending.set(false);

@@ -2,7 +2,7 @@
 
 use crate::{
     budget::Budget,
-    connection::{self, ConnectionError, ConnectionOptions, Control, Handler, Peer, Receiving},
+    connection::{self, ConnectionError, ConnectionOptions, Control, Handler, Peer, Receiving, Traffic},
     signal::{Flag, Waiters, unless},
 };
 use millrace_runtime::{Instant, Listener, Stream, sleep, spawn};
@@ -54,6 +54,7 @@ pub struct Acceptor {
 struct Shared {
     options: AcceptorOptions,
     memory: Budget,
+    traffic: Cell<Traffic>,
     draining: Flag,
     /// Whether the accepting task is gone, and the listening socket with it.
     closed: Cell<bool>,
@@ -74,6 +75,7 @@ impl Acceptor {
         let shared = Rc::new(Shared {
             memory: Budget::new(options.in_flight_bytes_max),
             options,
+            traffic: Cell::default(),
             draining: Flag::default(),
             closed: Cell::new(false),
             next_id: Cell::new(0),
@@ -101,6 +103,12 @@ impl Acceptor {
     #[must_use]
     pub fn in_flight_bytes(&self) -> usize {
         self.shared.memory.in_use()
+    }
+
+    /// What its connections have done so far.
+    #[must_use]
+    pub fn traffic(&self) -> Traffic {
+        self.shared.traffic.get()
     }
 
     /// Stops accepting and receiving, lets what is in flight finish and be answered (for as long as
@@ -170,6 +178,8 @@ impl Place {
         let id = shared.next_id.replace(shared.next_id.get() + 1);
         let control = Rc::new(Control::default());
         shared.connections.borrow_mut().insert(id, Rc::clone(&control));
+        let traffic = shared.traffic.get();
+        shared.traffic.set(Traffic { connections: traffic.connections + 1, ..traffic });
         Self { id, control, shared: Rc::clone(shared) }
     }
 }
@@ -182,13 +192,16 @@ impl Drop for Place {
 }
 
 async fn serve<H: Handler>(stream: Stream, peer: Rc<Peer>, handler: H, place: Place) {
-    let Shared { options, memory, .. } = &*place.shared;
-    let control = &place.control;
-    let served = connection::serve(&stream, &peer, &handler, control, &options.connection, memory).await;
+    let Shared { options, memory, traffic, .. } = &*place.shared;
+    let (control, options) = (&*place.control, &options.connection);
+    let served = connection::serve(&stream, &peer, &handler, control, options, memory, traffic).await;
     stream.shutdown();
     match served {
         Ok(()) => tracing::debug!(peer = %peer.remote, "connection closed"),
-        Err(error) if error.is_fault() => tracing::warn!(peer = %peer.remote, %error, "connection closed"),
+        Err(error) if error.is_fault() => {
+            tracing::warn!(peer = %peer.remote, %error, "connection closed");
+            traffic.set(Traffic { faults: traffic.get().faults + 1, ..traffic.get() });
+        }
         Err(error) => tracing::debug!(peer = %peer.remote, %error, "connection closed"),
     }
 }

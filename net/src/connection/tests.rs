@@ -194,6 +194,10 @@ fn requests_of_any_size_arrive_whole() {
             assert_eq!(usize::try_from(length).unwrap(), len);
         }
     });
+    let Traffic { requests, received_bytes, sent_bytes, .. } = bench.acceptor.traffic();
+    assert_eq!(requests, 8);
+    assert!((8_346_365..8_347_365).contains(&received_bytes), "{received_bytes}");
+    assert!((80..1000).contains(&sent_bytes), "{sent_bytes}");
 }
 
 #[test]
@@ -252,6 +256,8 @@ fn a_peer_that_breaks_the_protocol_costs_one_line_and_nobody_else_anything() {
                 good.send(2, &heartbeat(0)).await;
                 good.receive::<HeartbeatRequest>(2).await;
             });
+            let Traffic { connections, faults, requests, .. } = bench.acceptor.traffic();
+            assert_eq!((connections, faults, requests), (2, 1, 3));
         });
         assert_eq!(warnings.count(), 1, "{bytes:?}");
     }

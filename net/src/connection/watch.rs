@@ -35,3 +35,18 @@ impl Default for Watch {
         }
     }
 }
+
+/// What an acceptor's connections have done since it started, for metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Connections accepted.
+    pub connections: u64,
+    /// Connections closed because a peer broke the protocol or a request was not answered in time.
+    pub faults: u64,
+    /// Requests started.
+    pub requests: u64,
+    /// Bytes received.
+    pub received_bytes: u64,
+    /// Bytes sent.
+    pub sent_bytes: u64,
+}

@@ -56,7 +56,7 @@ message! {
         [0..] resource_type: i8,
         /// Its name.
         [0..] resource_name: String,
-        /// The settings wanted; null means all.
+        /// The settings wanted; null and empty mean all.
         [0..] configuration_keys: Option<Vec<String>>,
     }
 

@@ -75,7 +75,7 @@ fn leaves_are_found() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
     fn every_message_is_kafkas(bytes in seeds()) {
