@@ -5,8 +5,10 @@
 mod native {
     mod cancel;
     mod executor;
+    mod fs;
     mod mailbox;
     mod mesh;
+    mod net;
     mod timers;
 }
 

@@ -1,48 +1,15 @@
-use crate::ListenOptions;
-use bytes::{Bytes, BytesMut};
-use std::{io, net::SocketAddr};
-#[derive(Debug)]
-pub(crate) struct Listener;
-impl Listener {
-    pub(crate) async fn bind(_address: SocketAddr, _options: ListenOptions) -> io::Result<Self> {
-        todo!()
-    }
-    pub(crate) fn local_addr(&self) -> SocketAddr {
-        todo!()
-    }
-    pub(crate) async fn accept(&self) -> io::Result<Stream> {
-        todo!()
-    }
-}
-#[derive(Clone, Debug)]
-pub(crate) struct Stream;
-impl Stream {
-    pub(crate) async fn connect(_address: SocketAddr) -> io::Result<Self> {
-        todo!()
-    }
-    pub(crate) fn local_addr(&self) -> SocketAddr {
-        todo!()
-    }
-    pub(crate) fn peer_addr(&self) -> SocketAddr {
-        todo!()
-    }
-    pub(crate) async fn recv(&self) -> io::Result<Received> {
-        todo!()
-    }
-    pub(crate) async fn recv_exact(&self, _buffer: BytesMut) -> io::Result<BytesMut> {
-        todo!()
-    }
-    pub(crate) async fn send(&self, _slices: Vec<Bytes>) -> io::Result<()> {
-        todo!()
-    }
-    pub(crate) fn shutdown(&self) {
-        todo!()
-    }
-}
-pub(crate) struct Received;
-impl std::ops::Deref for Received {
-    type Target = [u8];
-    fn deref(&self) -> &[u8] {
-        todo!()
-    }
-}
+//! TCP over the shard's ring: multishot accept, multishot receive into buffers that the kernel chooses, gathered sends.
+
+mod buffers;
+mod listener;
+mod receiver;
+mod socket;
+mod stream;
+
+pub(crate) use buffers::Received;
+pub(crate) use listener::Listener;
+pub(crate) use stream::Stream;
+
+pub(super) use buffers::Buffers;
+pub(super) use socket::Address;
+pub(super) use stream::Message;

@@ -16,6 +16,7 @@
 
 use super::{
     fd::Fd,
+    net::{Address, Message},
     parker::Parker,
     slab::{Key, Slab},
 };
@@ -67,6 +68,10 @@ pub(super) enum Memory {
     Spare(BytesMut),
     /// The name of a file to open.
     Path(CString),
+    /// Connected to.
+    Address(Address),
+    /// Sent.
+    Message(Box<Message>),
 }
 
 /// Gets the completions of a multishot operation, one after the other, in order.

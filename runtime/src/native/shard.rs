@@ -3,6 +3,7 @@
 use super::{
     bell::Bell,
     fd::close_entry,
+    net::Buffers,
     parker::Parker,
     ring::Ring,
     tasks::Tasks,
@@ -43,6 +44,8 @@ pub(crate) struct Shard {
     pub(super) spin: Duration,
     queues: OnceCell<Queues>,
     inboxes: RefCell<Vec<Rc<dyn Inbox>>>,
+    /// What connections receive into, made with the first of them. Behind `ring`: it is dropped after it.
+    buffers: OnceCell<Rc<Buffers>>,
     /// The queue that runs, and since when.
     slice: Cell<(Queue, u64)>,
     last_turn_ns: Cell<u64>,
@@ -84,6 +87,7 @@ impl Shard {
             spin,
             queues: OnceCell::new(),
             inboxes: RefCell::default(),
+            buffers: OnceCell::new(),
             slice: Cell::new((Queue::Serving, 0)),
             last_turn_ns: Cell::new(0),
             last_traffic_ns: Cell::new(0),
@@ -108,6 +112,18 @@ impl Shard {
             Queue::Dataflow => queues.dataflow,
             Queue::Background => queues.background,
         }
+    }
+
+    /// The buffers that connections receive into.
+    ///
+    /// # Errors
+    /// The kernel's, when they are made.
+    pub(super) fn buffers(&self) -> io::Result<Rc<Buffers>> {
+        if let Some(buffers) = self.buffers.get() {
+            return Ok(Rc::clone(buffers));
+        }
+        let buffers = Buffers::new(&self.ring)?;
+        Ok(Rc::clone(self.buffers.get_or_init(|| buffers)))
     }
 
     pub(super) fn register_inbox(&self, inbox: Rc<dyn Inbox>) {
