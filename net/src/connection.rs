@@ -153,10 +153,11 @@ pub enum ConnectionError {
 }
 
 impl ConnectionError {
-    /// Whether the peer broke the protocol or the server failed, rather than the network or the peer's patience.
+    /// Whether an operator should hear of it: the peer broke the protocol or stopped in the middle, or the server
+    /// failed. A network that breaks and a peer that has nothing to ask are everyday.
     #[must_use]
     pub const fn is_fault(&self) -> bool {
-        matches!(self, Self::Frame(_) | Self::Request(_) | Self::Response(_) | Self::DrainTimeout { .. })
+        !matches!(self, Self::Receive(_) | Self::Send(_) | Self::Idle)
     }
 }
 
@@ -400,7 +401,10 @@ where
         while let Some(piece) = frame.next_piece(STEP) {
             watch.receiving.set(Receiving::Rest);
             let len = piece.capacity();
-            frame.put(self.stream.recv_exact(piece).await.map_err(ConnectionError::Receive)?);
+            frame.put(self.stream.recv_exact(piece).await.map_err(|error| match error.kind() {
+                io::ErrorKind::UnexpectedEof => ConnectionError::EndedWithinRequest,
+                _ => ConnectionError::Receive(error),
+            })?);
             self.note_received(len);
         }
         watch.receiving.set(Receiving::Room);

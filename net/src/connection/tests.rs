@@ -264,6 +264,24 @@ fn a_peer_that_breaks_the_protocol_costs_one_line_and_nobody_else_anything() {
 }
 
 #[test]
+fn a_request_cut_short_costs_one_line() {
+    for sent in [&[0, 0][..], &[0, 0, 0, 20, 0, 18, 0], &[0, 2, 0, 0, 0, 18, 0, 1]] {
+        let warnings = Warnings::default();
+        warnings.clone().during(|| {
+            let bench = Bench::new(13, AcceptorOptions::default(), sleeper);
+            let raw = bench.connect();
+            bench.run(async {
+                raw.send_bytes(sent).await;
+                sleep(Duration::from_millis(50)).await;
+                drop(raw);
+            });
+            bench.world.run_until(|| bench.acceptor.connections() == 0);
+        });
+        assert_eq!(warnings.count(), 1, "{sent:?}");
+    }
+}
+
+#[test]
 fn bytes_behind_a_request_are_passed_over_as_by_kafka() {
     let warnings = Warnings::default();
     warnings.clone().during(|| {
