@@ -55,6 +55,16 @@ pub fn stored_batch(bytes: &[u8]) {
     }
 }
 
+/// As [`stored_batch`], but with the header's checksum mended, so that what lies behind it is reached.
+pub fn stored_batch_behind_its_checksum(bytes: &[u8]) {
+    let mut bytes = bytes.to_vec();
+    if let Some((header, _)) = bytes.split_first_chunk_mut::<HEADER_LEN>() {
+        let checksum = crate::checksum::crc32c(&header[..HEADER_LEN - 4]);
+        header[HEADER_LEN - 4..].copy_from_slice(&checksum.to_le_bytes());
+    }
+    stored_batch(&bytes);
+}
+
 /// An archived payload whose header claims what it likes: the first bytes say what.
 pub fn archived_payload(bytes: &[u8]) {
     let Some((claims, payload)) = bytes.split_first_chunk::<3>() else { return };

@@ -110,6 +110,43 @@ fn headers_that_claim_other_counts_are_refused() {
     assert!(open(&short, &image).unwrap().check().is_err());
 }
 
+/// Columns of other lengths, though their bytes fill the payload and their ends rise.
+#[test]
+fn columns_of_different_lengths_are_refused() {
+    let sound = || columns::Columns {
+        arena: columns::Written { at: 0, len: 8 },
+        timestamps: vec![1, 2],
+        key_ends: vec![0, 4],
+        value_ends: vec![4, 8],
+        ..columns::Columns::default()
+    };
+    let open = |change: fn(&mut columns::Columns)| {
+        let mut columns = sound();
+        change(&mut columns);
+        let mut payload = vec![b'a'; columns.arena.len];
+        let alloc = rkyv::ser::allocator::SubAllocator::new(&mut []);
+        let Ok(_) = rkyv::api::low::to_bytes_in_with_alloc::<_, _, rkyv::rancor::Panic>(
+            &columns,
+            &mut payload,
+            alloc,
+        );
+        let header = BatchHeader { record_count: 2, last_offset_delta: 1, ..sample().0 };
+        ArchivedBatch::open(&header, &payload).and_then(|batch| batch.check())
+    };
+    let refused = Err(BatchError::Archived("a column has not one entry per record"));
+    assert_eq!(open(|_| ()), Ok(()));
+    assert_eq!(open(|columns| columns.timestamps.truncate(1)), refused);
+    assert_eq!(open(|columns| columns.key_ends.truncate(1)), refused);
+    assert_eq!(open(|columns| columns.value_ends.truncate(1)), refused);
+    assert_eq!(open(|columns| columns.value_ends.push(8)), refused);
+    assert_eq!(open(|columns| columns.header_ends.push(4)), refused);
+    assert_eq!(open(|columns| columns.offset_deltas.push(0)), refused);
+    assert_eq!(open(|columns| columns.offset_deltas.extend([0, 1])), Ok(()));
+    let order = Err(BatchError::Archived("offsets do not rise to the batch's last"));
+    assert_eq!(open(|columns| columns.offset_deltas.extend([1, 1])), order);
+    assert_eq!(open(|columns| columns.offset_deltas.extend([0, 2])), order);
+}
+
 /// Slack between columns could hide bytes that no reader sees and every copy keeps.
 #[test]
 fn slack_is_refused() {
@@ -157,6 +194,33 @@ fn a_builder_cuts_by_the_size_in_kafkas_encoding() {
     let refused = builder.push(0, None, Some(&[0; 140]), Headers::EMPTY);
     assert_eq!(refused, Err(PushError::TooLarge { len: 61 + 149, max: 200 }));
     assert_eq!(builder.finish(&BatchMeta::PLAIN, &mut Vec::new()), None);
+    // To the byte.
+    for (limit, fits) in [(len, true), (len - 1, false)] {
+        let mut builder = ArchivedBatchBuilder::new(limit);
+        builder.push(0, None, Some(&value), Headers::EMPTY).unwrap();
+        assert_eq!(builder.push(0, None, Some(&value), Headers::EMPTY).is_ok(), fits);
+    }
+}
+
+/// Nothing of a batch is left in the next, whether the one before was finished or given up.
+#[test]
+fn a_builder_starts_anew() {
+    let push = |builder: &mut ArchivedBatchBuilder, timestamp| {
+        let mut headers = HeadersBuf::new();
+        builder.push_at(2, timestamp, Some(b"k"), None, headers.push(b"h", None).as_headers()).unwrap();
+    };
+    let mut builder = ArchivedBatchBuilder::new(1000);
+    let (mut first, mut second, mut image) = (Vec::new(), Vec::new(), vec![9; 500]);
+    push(&mut builder, 5_000_000);
+    let header = builder.finish(&BatchMeta::PLAIN, &mut first).unwrap();
+    push(&mut builder, 7_000_000);
+    builder.clear();
+    push(&mut builder, 5_000_000);
+    assert_eq!(builder.finish(&BatchMeta::PLAIN, &mut second), Some(header));
+    assert_eq!(first, second);
+    builder.push(6, None, Some(b"v"), Headers::EMPTY).unwrap();
+    builder.finish(&BatchMeta::PLAIN, &mut image).unwrap();
+    assert_eq!(image, archived(&[Record::new(0, 6, None, Some(b"v"))], &BatchMeta::PLAIN).1);
 }
 
 #[test]

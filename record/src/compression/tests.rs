@@ -100,6 +100,22 @@ fn lz4_with_linked_blocks_and_checksums_is_read() {
     }
 }
 
+/// The checksum over all of the content, alone.
+#[test]
+fn lz4_content_that_differs_from_its_checksum_is_refused() {
+    use lz4_flex::frame::{FrameEncoder, FrameInfo};
+    use std::io::Write;
+    let info = FrameInfo::new().content_checksum(true);
+    let mut encoder = FrameEncoder::with_frame_info(info, Vec::new());
+    encoder.write_all(b"what is neither repeated nor compressed").unwrap();
+    let mut frame = encoder.finish().unwrap();
+    assert!(decompressed(Codec::Lz4, &frame, MIB).is_ok());
+    // A letter, stored as it is.
+    let letter = frame.iter().position(|byte| *byte == b'w').unwrap();
+    frame[letter] = b'W';
+    assert_eq!(decompressed(Codec::Lz4, &frame, MIB), Err(DecompressError::Corrupt(Codec::Lz4)));
+}
+
 #[test]
 fn snappy_is_read_raw_and_in_java_framing() {
     let input = b"snappy snappy snappy snappy snappy".repeat(2000);

@@ -107,6 +107,18 @@ fn impossible_fields_are_refused() {
     refused(|header| header.encoding = Encoding::Kafka, "kafka_len");
 }
 
+/// Bytes without a meaning are zero, so that a later version can give them one and be told apart.
+#[test]
+fn reserved_bytes_are_zero() {
+    for at in [5, 72, 73, 74, 75] {
+        let mut bytes = sample().pack();
+        bytes[at] = 1;
+        let checksum = crc32c(&bytes[..CHECKED_LEN]);
+        bytes[CHECKED_LEN..].copy_from_slice(&checksum.to_le_bytes());
+        assert_eq!(BatchHeader::unpack(&bytes), Err(HeaderError::Field("reserved")));
+    }
+}
+
 #[test]
 fn sequences_wrap_to_zero() {
     let mut header = sample();

@@ -126,6 +126,13 @@ fn gaps_are_a_logs_and_not_a_producers() {
         validate(&batch, &FROM_LOG),
         Err(BatchError::Record { index: 1, fault: RecordFault::OffsetDelta })
     );
+    // Deltas are zigzag numbers: 12 is 6, beyond the batch's last.
+    batch[79] = 12;
+    mend(&mut batch);
+    assert_eq!(
+        validate(&batch, &FROM_LOG),
+        Err(BatchError::Record { index: 1, fault: RecordFault::OffsetDelta })
+    );
     batch[79] = 10;
     mend(&mut batch);
     let header = validate(&batch, &FROM_LOG).unwrap().header;

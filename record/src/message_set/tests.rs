@@ -130,6 +130,13 @@ fn what_no_producer_may_send_is_refused() {
     let large = message(1, 0, 0, None, Some(&vec![0; ROOM]));
     assert!(matches!(refused(&large), MessageSetError::Push(PushError::TooLarge { .. })));
     assert_eq!(refused(&[&modern[..], &large].concat()), MessageSetError::Push(PushError::Full));
+    // Bytes behind the value, within size and sum.
+    let mut longer = message(1, 0, 5, None, Some(b"vv"));
+    let value_len = longer.len() - 6..longer.len() - 2;
+    longer[value_len].copy_from_slice(&1i32.to_be_bytes());
+    let sum = crc32(&longer[16..]).to_be_bytes();
+    longer[12..16].copy_from_slice(&sum);
+    assert_eq!(refused(&longer), record(0, RecordFault::Length));
     // Sizes and lengths that point nowhere.
     for size in [-1, 3, 4, 13, i32::MAX] {
         let mut set = modern.clone();
