@@ -208,7 +208,7 @@ pub(crate) async fn serve<H: Handler>(
         traffic,
         own_memory: Budget::new(options.in_flight_bytes_max),
         pipeline: &pipeline,
-        room: Waiters::default(),
+        less_in_flight: Waiters::default(),
         received_all: Cell::new(false),
         told_of_trailing_bytes: Cell::new(false),
     };
@@ -261,7 +261,7 @@ struct Connection<'a, P> {
     own_memory: Budget,
     pipeline: &'a RefCell<P>,
     /// For those who wait until less is in flight.
-    room: Waiters,
+    less_in_flight: Waiters,
     received_all: Cell<bool>,
     told_of_trailing_bytes: Cell<bool>,
 }
@@ -323,7 +323,10 @@ where
                 Some(Split::Frame(frame)) => arrived.push(Arrived::Frame(frame)),
                 Some(Split::Large(len)) => {
                     let mut frame = LargeFrame::new(len);
-                    let charges = self.own_memory.try_charge(len).zip(self.memory.try_charge(len));
+                    // Not ahead of requests that are still to be charged for: they would wait for this one's bytes,
+                    // and this one for its turn.
+                    let next = arrived.is_empty() && self.room().is_some();
+                    let charges = if next { self.try_charge(len) } else { None };
                     if charges.is_some() {
                         frame.reserve();
                     }
@@ -348,6 +351,15 @@ where
         self.traffic.set(traffic);
     }
 
+    /// Whether one more request may be in flight.
+    fn room(&self) -> Option<()> {
+        (self.control.watch.in_flight.get() < self.options.in_flight_max).then_some(())
+    }
+
+    fn try_charge(&self, len: usize) -> Option<Charges> {
+        self.own_memory.try_charge(len).zip(self.memory.try_charge(len))
+    }
+
     async fn charge(&self, len: usize) -> Charges {
         // In this order everywhere, so that nobody holds the common budget while waiting for its own.
         let own = self.own_memory.charge(len).await;
@@ -356,9 +368,7 @@ where
 
     /// Waits for room, receives what is missing of a large frame, and starts the request.
     async fn admit(&self, arrived: Arrived) -> Result<(), ConnectionError> {
-        let watch = &self.control.watch;
-        let in_flight = || (watch.in_flight.get() < self.options.in_flight_max).then_some(());
-        self.room.until(in_flight).await;
+        self.less_in_flight.until(|| self.room()).await;
         let (frame, charges) = match arrived {
             Arrived::Frame(frame) => {
                 let charges = self.charge(frame.len()).await;
@@ -380,7 +390,8 @@ where
             },
         }
         drop(pipeline);
-        watch.in_flight.set(watch.in_flight.get() + 1);
+        let in_flight = &self.control.watch.in_flight;
+        in_flight.set(in_flight.get() + 1);
         self.count(|traffic| traffic.requests += 1);
         Ok(())
     }
@@ -432,7 +443,7 @@ where
             let in_flight = &self.control.watch.in_flight;
             in_flight.set(in_flight.get() - finished.len());
             drop(finished);
-            self.room.wake_all();
+            self.less_in_flight.wake_all();
         }
     }
 

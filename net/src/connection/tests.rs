@@ -184,6 +184,22 @@ fn no_more_than_the_bounds_is_in_flight() {
 }
 
 #[test]
+fn a_small_request_is_not_held_up_by_the_large_one_behind_it() {
+    let connection = ConnectionOptions { in_flight_bytes_max: 200_000, ..Default::default() };
+    let options = AcceptorOptions { connection, in_flight_bytes_max: 200_000, ..Default::default() };
+    let bench = Bench::new(14, options, sleeper);
+    let mut raw = bench.connect();
+    bench.run(async {
+        // Both in one chunk, as far as it reaches, and the second takes the whole budget.
+        let small = encode_request(&mut raw.writer, 4, 1, None, &heartbeat(0)).unwrap();
+        let large = encode_request(&mut raw.writer, 13, 2, None, &produce(-1, 300_000)).unwrap();
+        raw.stream.send(vec![[small, large].concat().concat().into()]).await.unwrap();
+        raw.receive::<HeartbeatRequest>(1).await;
+        raw.receive::<ProduceRequest>(2).await;
+    });
+}
+
+#[test]
 fn requests_of_any_size_arrive_whole() {
     let bench = Bench::new(11, AcceptorOptions::default(), sleeper);
     let mut raw = bench.connect();
