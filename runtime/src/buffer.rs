@@ -1,5 +1,6 @@
 //! Memory that direct I/O accepts.
 
+use crate::native::registered::Slot;
 use bytes::Bytes;
 use std::{
     alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error},
@@ -16,8 +17,8 @@ pub const BLOCK_SIZE: usize = 4096;
 pub struct AlignedBuf {
     start: NonNull<u8>,
     len: usize,
-    /// Its index among the ring's registered buffers, if the native backend registered it.
-    pub(crate) registered: Option<u16>,
+    /// If the native backend's ring knows the memory: it goes back there, instead of being freed.
+    slot: Option<Slot>,
 }
 
 // SAFETY: the buffer is plain memory that only its owner reaches.
@@ -30,11 +31,11 @@ impl AlignedBuf {
     #[must_use]
     pub fn zeroed(len: usize) -> Self {
         let len = len.max(1).next_multiple_of(BLOCK_SIZE);
-        let layout = Self::layout(len);
+        let layout = block_layout(len);
         // SAFETY: the layout's size is not zero.
         let start = unsafe { alloc_zeroed(layout) };
         let Some(start) = NonNull::new(start) else { handle_alloc_error(layout) };
-        Self { start, len, registered: None }
+        Self { start, len, slot: None }
     }
 
     /// As [`AlignedBuf::zeroed`], from the shard's few registered buffers if one is free: a durable write from it saves
@@ -42,10 +43,17 @@ impl AlignedBuf {
     #[must_use]
     pub fn registered(len: usize) -> Self {
         match crate::context::current() {
-            crate::context::Backend::Native => crate::native::driver::registered_buffer(len),
+            crate::context::Backend::Native => crate::native::registered::buffer(len),
             #[cfg(feature = "sim")]
             crate::context::Backend::Sim(_) => Self::zeroed(len),
         }
+    }
+
+    /// How often since the process began [`AlignedBuf::registered`] gave plain memory: because all registered buffers
+    /// were in use, the wish was too large, or the limit on locked memory too small.
+    #[must_use]
+    pub fn registered_misses() -> u64 {
+        crate::native::registered::misses()
     }
 
     /// Gives the memory to a reference-counted, immutable view.
@@ -54,15 +62,27 @@ impl AlignedBuf {
         Bytes::from_owner(self)
     }
 
-    fn layout(len: usize) -> Layout {
-        Layout::from_size_align(len, BLOCK_SIZE).expect("a buffer's length is far below isize::MAX")
+    /// The first `len` bytes of a slot's memory, which starts at `start`.
+    pub(crate) fn from_slot(start: NonNull<u8>, len: usize, slot: Slot) -> Self {
+        Self { start, len, slot: Some(slot) }
     }
+
+    pub(crate) fn slot(&self) -> Option<&Slot> {
+        self.slot.as_ref()
+    }
+}
+
+/// Of `len` bytes, in whole blocks.
+pub(crate) fn block_layout(len: usize) -> Layout {
+    Layout::from_size_align(len, BLOCK_SIZE).expect("a buffer's length is far below isize::MAX")
 }
 
 impl Drop for AlignedBuf {
     fn drop(&mut self) {
-        // SAFETY: allocated in `zeroed` with this layout, and freed once.
-        unsafe { dealloc(self.start.as_ptr(), Self::layout(self.len)) }
+        if self.slot.is_none() {
+            // SAFETY: allocated in `zeroed` with this layout, and freed once.
+            unsafe { dealloc(self.start.as_ptr(), block_layout(self.len)) }
+        }
     }
 }
 

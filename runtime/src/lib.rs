@@ -15,8 +15,6 @@
 //! thread-local or a global, or touches a file or a socket except through this crate. clippy's disallowed lists hold it.
 
 #![warn(missing_docs)]
-// While the native backend's files are being written.
-#![allow(dead_code)]
 
 mod bell;
 mod buffer;
@@ -30,8 +28,6 @@ mod mesh;
 mod native;
 mod net;
 mod random;
-// While the simulator is being written.
-#[allow(missing_docs, dead_code, unused_variables, clippy::todo)]
 #[cfg(feature = "sim")]
 pub mod sim;
 mod task;

@@ -4,8 +4,9 @@
 
 mod native {
     mod cancel;
+    mod directories;
     mod executor;
-    mod fs;
+    mod files;
     mod mailbox;
     mod mesh;
     mod net;
@@ -13,7 +14,8 @@ mod native {
 }
 
 use millrace_runtime::{LaunchOptions, Pinning, Shard, launch};
-use std::{future::Future, time::Duration};
+use std::{future::Future, path::PathBuf, time::Duration};
+use tempfile::TempDir;
 
 /// Shards that share the machine with other tests: not pinned, not spinning.
 fn options(shards: u16) -> LaunchOptions {
@@ -38,4 +40,15 @@ where
     F: Future<Output = T> + 'static,
 {
     run_all(1, main).pop().expect("one shard, one output")
+}
+
+/// Runs `main` on one shard, with the path of `directory`.
+fn run_in<T, M, F>(directory: &TempDir, main: M) -> T
+where
+    T: Send + 'static,
+    M: Fn(PathBuf) -> F + Clone + Send + 'static,
+    F: Future<Output = T> + 'static,
+{
+    let path = directory.path().to_owned();
+    run(move |_| main(path.clone()))
 }

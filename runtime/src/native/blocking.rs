@@ -1,96 +1,180 @@
-//! Calls that block, on threads of their own: what the kernel offers no better way for. Control work only.
+//! Calls that block, on threads beside the shard's: directories and small files.
+//!
+//! A pool of the shard's own, because glommio's announces its results by waking the executor from another thread, which
+//! can send it to sleep (see `executor`). Here a result is announced by the shard's bell, like any message.
 
-use super::shard::Shard;
+use super::{bell::Bell, shard::Shard};
 use crate::bell::Inbox;
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
+    collections::{BTreeMap, VecDeque},
     future::poll_fn,
-    io,
+    io, mem,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     rc::Rc,
-    sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        mpsc::{Receiver, Sender, channel},
-    },
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     task::{Poll, Waker},
-    thread::{self, Builder},
+    thread::{self, JoinHandle},
 };
 
-/// Threads of the process for blocking calls. They wait for disks, not for cores.
-const THREADS: usize = 4;
+/// Threads per shard, started when they are first needed. Two, so that the removal of a large tree does not hold up
+/// everything else.
+const THREADS_MAX: usize = 2;
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// The way to the threads; they live as long as the process.
-static JOBS: OnceLock<Sender<Job>> = OnceLock::new();
+/// The shard's side of its pool.
+#[derive(Default)]
+pub(super) struct Blocking {
+    shared: Arc<Shared>,
+    threads: RefCell<Vec<JoinHandle<()>>>,
+    /// Who waits for which call.
+    waiting: RefCell<BTreeMap<u64, Waker>>,
+    numbers: Cell<u64>,
+}
 
-/// Runs `work` on a blocking thread. It runs to its end even if the future is dropped.
-///
-/// # Errors
-/// That of `work`, or that no thread could be started.
-pub(super) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> io::Result<T> {
-    let shard = Shard::current();
-    let result: Arc<Mutex<Option<thread::Result<io::Result<T>>>>> = Arc::default();
-    let finished = Rc::new(Finished { result: Arc::clone(&result), waiting: RefCell::new(None) });
-    shard.register_inbox(Rc::clone(&finished) as Rc<dyn Inbox>);
-    let bell = shard.bell.clone();
-    let job = Box::new(move || {
-        let outcome = catch_unwind(AssertUnwindSafe(work));
-        *lock(&result) = Some(outcome);
-        bell.ring();
-    });
-    jobs()?.send(job).expect("blocking threads live as long as the process");
-    let outcome = poll_fn(|cx| match lock(&finished.result).take() {
-        Some(outcome) => Poll::Ready(outcome),
-        None => {
-            *finished.waiting.borrow_mut() = Some(cx.waker().clone());
-            Poll::Pending
+/// What both sides see.
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    ready: Condvar,
+    /// The numbers of finished calls.
+    finished: Mutex<Vec<u64>>,
+}
+
+#[derive(Default)]
+struct State {
+    jobs: VecDeque<Job>,
+    idle: usize,
+    closed: bool,
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn finished(&self) -> MutexGuard<'_, Vec<u64>> {
+        self.finished.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A thread's life.
+    fn work(&self) {
+        let mut state = self.state();
+        loop {
+            if let Some(job) = state.jobs.pop_front() {
+                drop(state);
+                job();
+                state = self.state();
+            } else if state.closed {
+                return;
+            } else {
+                state.idle += 1;
+                state = self.ready.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state.idle -= 1;
+            }
         }
-    });
-    outcome.await.unwrap_or_else(|panic| resume_unwind(panic))
+    }
 }
 
-/// What a blocking call gave, once it has.
-struct Finished<T> {
-    result: Arc<Mutex<Option<T>>>,
-    waiting: RefCell<Option<Waker>>,
+impl Blocking {
+    fn push(&self, job: Job) -> io::Result<()> {
+        let mut threads = self.threads.borrow_mut();
+        let mut state = self.shared.state();
+        if state.jobs.len() >= state.idle && threads.len() < THREADS_MAX {
+            let shared = Arc::clone(&self.shared);
+            let name =
+                thread::current().name().map_or_else(|| "blocking".to_owned(), |name| format!("{name}-fs"));
+            let started = thread::Builder::new().name(name).spawn(move || shared.work());
+            match started {
+                Ok(thread) => threads.push(thread),
+                // The threads that there are will come to it.
+                Err(_) if !threads.is_empty() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        state.jobs.push_back(job);
+        drop(state);
+        self.shared.ready.notify_one();
+        Ok(())
+    }
+
+    /// Waits for the calls that were begun, and ends the threads.
+    pub(super) fn close(&self) {
+        self.shared.state().closed = true;
+        self.shared.ready.notify_all();
+        for thread in mem::take(&mut *self.threads.borrow_mut()) {
+            if thread.join().is_err() {
+                tracing::error!("a thread for blocking calls panicked");
+            }
+        }
+    }
 }
 
-impl<T> Inbox for Finished<T> {
+impl Inbox for Blocking {
     fn look(&self) -> bool {
-        if lock(&self.result).is_none() {
+        if self.waiting.borrow().is_empty() {
             return false;
         }
-        if let Some(waiting) = self.waiting.take() {
-            waiting.wake();
+        let finished = mem::take(&mut *self.shared.finished());
+        let mut woke = false;
+        for number in finished {
+            let waker = self.waiting.borrow_mut().remove(&number);
+            if let Some(waker) = waker {
+                waker.wake();
+                woke = true;
+            }
         }
-        true
+        woke
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+/// Runs `call` on a thread that may block. If the future is dropped, the call goes on, and its result is dropped.
+///
+/// # Errors
+/// The call's own, or that no thread could be started.
+pub(super) async fn run<R, F>(call: F) -> io::Result<R>
+where
+    R: Send + 'static,
+    F: FnOnce() -> io::Result<R> + Send + 'static,
+{
+    let shard = Shard::current();
+    let pool = Rc::clone(&shard.blocking);
+    let number = pool.numbers.get();
+    pool.numbers.set(number + 1);
+    let slot = Arc::new(Mutex::new(None));
+    let (result, shared, bell): (_, _, Bell) =
+        (Arc::clone(&slot), Arc::clone(&pool.shared), shard.bell.clone());
+    pool.push(Box::new(move || {
+        let outcome = catch_unwind(AssertUnwindSafe(call));
+        *result.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
+        // In this order: whoever hears the bell finds the number, and then the result.
+        shared.finished().push(number);
+        bell.ring();
+    }))?;
+    let waiting = Waiting { pool, number };
+    let outcome = poll_fn(|cx| match slot.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        Some(outcome) => Poll::Ready(outcome),
+        None => {
+            let replaced = waiting.pool.waiting.borrow_mut().insert(number, cx.waker().clone());
+            drop(replaced);
+            Poll::Pending
+        }
+    })
+    .await;
+    drop(waiting);
+    outcome.unwrap_or_else(|panic| resume_unwind(panic))
 }
 
-fn jobs() -> io::Result<Sender<Job>> {
-    if let Some(jobs) = JOBS.get() {
-        return Ok(jobs.clone());
-    }
-    let (sender, receiver) = channel::<Job>();
-    let receiver = Arc::new(Mutex::new(receiver));
-    for number in 0..THREADS {
-        let receiver = Arc::clone(&receiver);
-        Builder::new().name(format!("blocking-{number}")).spawn(move || work(&receiver))?;
-    }
-    // Another shard may have been faster; the threads just made then end, since nobody holds their sender.
-    Ok(JOBS.get_or_init(|| sender).clone())
+/// Takes the waker out if the future is dropped.
+struct Waiting {
+    pool: Rc<Blocking>,
+    number: u64,
 }
 
-fn work(receiver: &Mutex<Receiver<Job>>) {
-    loop {
-        let Ok(job) = lock(receiver).recv() else { return };
-        job();
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let waker = self.pool.waiting.borrow_mut().remove(&self.number);
+        drop(waker);
     }
 }

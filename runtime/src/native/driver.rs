@@ -7,7 +7,7 @@
 //! readable (which the raw ring and other threads' bells signal) or for the earliest timer.
 
 use super::{shard::Shard, time::monotonic_ns};
-use crate::{AlignedBuf, bell::Inbox};
+use crate::bell::Inbox;
 use glommio::{io::PollableFd, timer::Timer};
 use std::{
     future::{Future, poll_fn},
@@ -20,10 +20,6 @@ use std::{
 
 pub(crate) fn register_inbox(inbox: Rc<dyn Inbox>) {
     Shard::current().register_inbox(inbox);
-}
-
-pub(crate) fn registered_buffer(len: usize) -> AlignedBuf {
-    AlignedBuf::zeroed(len)
 }
 
 /// A descriptor that somebody else closes.

@@ -5,7 +5,7 @@ use io_uring::{opcode, squeue, types};
 use std::{
     io,
     mem::ManuallyDrop,
-    os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd},
     rc::{Rc, Weak},
 };
 
@@ -38,10 +38,6 @@ impl Fd {
     /// For building an operation. Whoever submits it holds the `Fd` until it is done.
     pub(super) fn target(&self) -> types::Fd {
         types::Fd(self.owned.as_raw_fd())
-    }
-
-    pub(super) fn raw(&self) -> RawFd {
-        self.owned.as_raw_fd()
     }
 
     /// Takes the descriptor out, to be closed by hand.

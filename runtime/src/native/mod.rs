@@ -1,8 +1,5 @@
 //! The native backend: glommio's executor and a raw io_uring per shard.
 
-// While files and sockets are being written.
-#![allow(dead_code, unused_variables, clippy::todo)]
-
 pub(crate) mod bell;
 mod blocking;
 pub(crate) mod driver;
@@ -10,10 +7,12 @@ pub(crate) mod executor;
 mod fd;
 pub(crate) mod file;
 pub(crate) mod fs;
+mod landing;
 pub(crate) mod net;
 mod operation;
 mod parker;
 pub(crate) mod random;
+pub(crate) mod registered;
 mod ring;
 mod shard;
 mod slab;

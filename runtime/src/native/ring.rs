@@ -16,6 +16,7 @@
 
 use super::{
     fd::Fd,
+    landing::Landing,
     net::{Address, Message},
     parker::Parker,
     slab::{Key, Slab},
@@ -29,7 +30,7 @@ use std::{
     collections::VecDeque,
     ffi::CString,
     io, mem,
-    os::fd::{AsRawFd, BorrowedFd, RawFd},
+    os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
     rc::Rc,
     sync::atomic::{Ordering, fence},
     task::{Poll, Waker},
@@ -57,6 +58,7 @@ const UNWANTED: u64 = u64::MAX;
 
 /// What an operation keeps alive while it is in flight, and gives back.
 #[derive(Debug)]
+#[expect(dead_code, reason = "some is only kept alive, and nobody wants it back")]
 pub(super) enum Memory {
     /// It points to no memory, or to none that could move or go away.
     None,
@@ -64,6 +66,8 @@ pub(super) enum Memory {
     Bytes(Bytes),
     /// Written to a file from.
     Aligned(AlignedBuf),
+    /// Read into, from a file.
+    Landing(Landing),
     /// Received into.
     Spare(BytesMut),
     /// The name of a file to open.
@@ -104,8 +108,6 @@ pub(super) struct Ring {
     reaped: RefCell<Vec<cqueue::Entry>>,
     /// The last entry into the kernel finished something, and may have left more.
     more: Cell<bool>,
-    /// No new operation takes the place of one that ends.
-    draining: Cell<bool>,
     /// Who submits what is pushed: awake, or to be woken.
     parker: Rc<Parker>,
 }
@@ -133,7 +135,6 @@ impl Ring {
             backlog: RefCell::new(VecDeque::new()),
             reaped: RefCell::new(Vec::with_capacity(REAP_BATCH)),
             more: Cell::new(false),
-            draining: Cell::new(false),
             parker,
         })
     }
@@ -204,6 +205,7 @@ impl Ring {
 
     /// Starts an operation whose completion nobody wants. It points to nothing, and owns its descriptor.
     pub(super) fn submit_unwanted(&self, entry: squeue::Entry) {
+        self.in_flight.set(self.in_flight.get() + 1);
         self.push(entry.user_data(UNWANTED));
     }
 
@@ -238,18 +240,17 @@ impl Ring {
 
     /// The future of an operation is gone.
     pub(super) fn abandon(&self, key: Key) {
-        let finished = {
-            let mut operations = self.operations.borrow_mut();
-            match operations.get_mut(key) {
-                Some(Operation::Single { state: state @ Single::Waiting(_), .. }) => {
-                    *state = Single::Abandoned;
-                    None
-                }
-                _ => operations.remove(key),
-            }
-        };
-        if finished.is_none() {
+        let mut operations = self.operations.borrow_mut();
+        if let Some(Operation::Single { state: state @ Single::Waiting(_), .. }) = operations.get_mut(key) {
+            *state = Single::Abandoned;
+            drop(operations);
             self.cancel(key);
+        } else {
+            let over = operations.remove(key);
+            drop(operations);
+            if let Some(Operation::Single { state: Single::Done(result), memory, .. }) = over {
+                release(memory, result);
+            }
         }
     }
 
@@ -362,14 +363,14 @@ impl Ring {
     }
 
     fn complete(&self, entry: &cqueue::Entry) {
-        if entry.user_data() == UNWANTED {
-            return;
-        }
-        let key = Key::from_word(entry.user_data());
         let more = cqueue::more(entry.flags());
         if !more {
             self.in_flight.set(self.in_flight.get() - 1);
         }
+        if entry.user_data() == UNWANTED {
+            return;
+        }
+        let key = Key::from_word(entry.user_data());
         let mut operations = self.operations.borrow_mut();
         let sink = match operations.get_mut(key) {
             None => return,
@@ -381,7 +382,10 @@ impl Ring {
                         let over = operations.remove(key);
                         // Closes a descriptor, perhaps, which submits again: not under the borrow.
                         drop(operations);
-                        drop(over);
+                        if let Some(Operation::Single { memory, _fd: fd, .. }) = over {
+                            release(memory, entry.result());
+                            drop(fd);
+                        }
                         return;
                     }
                 };
@@ -400,15 +404,9 @@ impl Ring {
         drop(over);
     }
 
-    /// Whether operations that end must stay ended.
-    pub(super) fn is_draining(&self) -> bool {
-        self.draining.get()
-    }
-
     /// Ends all operations in flight and waits for the kernel to be done with them. Tells whether it was within `limit`;
     /// if not, the memory of the rest must never be released.
     pub(super) fn drain(&self, limit: Duration) -> bool {
-        self.draining.set(true);
         let keys: Vec<Key> = self.operations.borrow().keys().collect();
         for key in keys {
             self.cancel(key);
@@ -428,5 +426,13 @@ impl Ring {
                 self.reap();
             }
         }
+    }
+}
+
+/// Drops what an operation held that nobody waits for any more, and what it brought.
+fn release(memory: Memory, result: i32) {
+    if matches!(memory, Memory::Path(_)) && result >= 0 {
+        // SAFETY: the kernel has just opened it for us, and nobody else knows of it.
+        drop(unsafe { OwnedFd::from_raw_fd(result) });
     }
 }

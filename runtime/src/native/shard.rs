@@ -2,9 +2,11 @@
 
 use super::{
     bell::Bell,
+    blocking::Blocking,
     fd::close_entry,
     net::Buffers,
     parker::Parker,
+    registered::RegisteredBuffers,
     ring::Ring,
     tasks::Tasks,
     time::{Timers, monotonic_ns},
@@ -41,6 +43,8 @@ pub(crate) struct Shard {
     pub(super) tasks: Tasks,
     pub(super) parker: Rc<Parker>,
     pub(super) bell: Bell,
+    pub(super) registered: RegisteredBuffers,
+    pub(super) blocking: Rc<Blocking>,
     pub(super) spin: Duration,
     queues: OnceCell<Queues>,
     inboxes: RefCell<Vec<Rc<dyn Inbox>>>,
@@ -70,9 +74,12 @@ impl Shard {
     /// # Panics
     /// On a thread that is no shard.
     pub(super) fn current() -> Rc<Self> {
-        CURRENT
-            .with_borrow(Clone::clone)
-            .expect("called on a thread that is no shard: see millrace_runtime::launch")
+        Self::try_current().expect("called on a thread that is no shard: see millrace_runtime::launch")
+    }
+
+    /// The running thread's shard, if it is one.
+    pub(super) fn try_current() -> Option<Rc<Self>> {
+        CURRENT.with_borrow(Clone::clone)
     }
 
     /// Makes the running thread a shard.
@@ -84,6 +91,8 @@ impl Shard {
             tasks: Tasks::default(),
             parker,
             bell,
+            registered: RegisteredBuffers::default(),
+            blocking: Rc::new(Blocking::default()),
             spin,
             queues: OnceCell::new(),
             inboxes: RefCell::default(),
@@ -92,6 +101,7 @@ impl Shard {
             last_turn_ns: Cell::new(0),
             last_traffic_ns: Cell::new(0),
         });
+        shard.register_inbox(Rc::clone(&shard.blocking) as Rc<dyn Inbox>);
         CURRENT.set(Some(Rc::clone(&shard)));
         Ok(shard)
     }
@@ -204,9 +214,11 @@ impl Shard {
 
     /// Drops what the shard holds, once its tasks are gone. Whatever the kernel does not give back in time is leaked.
     pub(super) fn close(self: Rc<Self>) {
-        CURRENT.set(None);
+        self.blocking.close();
         drop(self.inboxes.take());
-        if !self.ring.drain(DRAIN_LIMIT) {
+        let drained = self.ring.drain(DRAIN_LIMIT);
+        CURRENT.set(None);
+        if !drained {
             tracing::error!("the kernel holds on to operations of a stopping shard; their memory is leaked");
             mem::forget(self);
         }
