@@ -1,1 +1,3 @@
 //! Criterion micro-benchmarks and the side-by-side harness.
+
+pub mod table;
