@@ -13,6 +13,7 @@ mod request;
 mod response;
 
 pub mod api_versions;
+pub mod consumer_offsets;
 pub mod create_partitions;
 pub mod create_topics;
 pub mod delete_groups;

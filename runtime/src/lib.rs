@@ -22,7 +22,6 @@ mod context;
 mod executor;
 mod file;
 pub mod fs;
-pub mod machine;
 mod mailbox;
 mod map;
 mod mesh;

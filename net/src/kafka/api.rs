@@ -60,6 +60,12 @@ macro_rules! apis {
                 }
             }
 
+            /// Its name, as Kafka's documentation has it.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $( Self::$api => stringify!($api), )* }
+            }
+
             /// The lowest version served.
             #[must_use]
             pub const fn min_version(self) -> i16 {
@@ -81,7 +87,6 @@ macro_rules! apis {
 
         /// The body of a request, by API.
         #[derive(Clone, Debug, PartialEq)]
-        #[non_exhaustive]
         pub enum RequestBody {
             $( $(#[$meta])* $api($request), )*
         }

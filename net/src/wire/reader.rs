@@ -69,6 +69,9 @@ pub enum DecodeErrorKind {
     /// The message's arrays would take more than [`DECODED_BYTES_MAX`].
     #[error("the decoded message would take more than {DECODED_BYTES_MAX} bytes")]
     TooLarge,
+    /// The version of a structure that names its own is not known.
+    #[error("version {0} is not known")]
+    Version(i16),
 }
 
 impl DecodeError {

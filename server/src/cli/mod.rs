@@ -3,6 +3,7 @@
 mod completions;
 mod config;
 mod output;
+mod serve;
 mod settings;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -18,6 +19,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Run the server.
+    Serve(serve::Arguments),
     /// Show the configuration that the server would run with.
     Config(config::Arguments),
     /// Print a completion script for a shell.
@@ -28,6 +31,7 @@ enum Command {
 #[must_use]
 pub fn main() -> ExitCode {
     let exit = match Arguments::parse().command {
+        Command::Serve(arguments) => serve::run(&arguments),
         Command::Config(arguments) => config::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments, &mut Arguments::command()),
     };

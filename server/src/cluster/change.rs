@@ -52,6 +52,9 @@ pub enum TopicError {
     /// The server keeps this topic for itself.
     #[error("{0} is internal")]
     Internal(String),
+    /// The metadata log can't be written: the disk is full, or the server stops.
+    #[error("the metadata log can't be written: {0}")]
+    NotWritten(String),
 }
 
 /// What a creation is checked against, beside the image.

@@ -3,6 +3,7 @@
 use super::MetadataRecord;
 use millrace_record::TopicId;
 use std::collections::BTreeMap;
+use uuid::Uuid;
 
 /// A topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +24,7 @@ pub struct Image {
     topics: BTreeMap<TopicId, Topic>,
     by_name: BTreeMap<String, TopicId>,
     next_producer_id: i64,
+    cluster_id: Option<Uuid>,
 }
 
 impl Image {
@@ -54,6 +56,7 @@ impl Image {
                     self.by_name.remove(&topic.name);
                 }
             }
+            MetadataRecord::Cluster { id } => self.cluster_id = Some(*id),
             MetadataRecord::ProducerIds { next } => self.next_producer_id = self.next_producer_id.max(*next),
         }
     }
@@ -73,6 +76,12 @@ impl Image {
     /// All topics, in order of name.
     pub fn topics(&self) -> impl Iterator<Item = &Topic> {
         self.by_name.values().filter_map(|id| self.topics.get(id))
+    }
+
+    /// The cluster's id, as Kafka prints ids; empty before its first record.
+    #[must_use]
+    pub fn cluster_id(&self) -> String {
+        self.cluster_id.map(|id| TopicId(id).to_string()).unwrap_or_default()
     }
 
     /// The first producer id that was not given out.

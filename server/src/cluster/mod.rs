@@ -14,6 +14,6 @@ mod topic_config;
 pub use change::{CreateTopic, Defaults, TopicError, create_partitions, create_topic, delete_topic};
 pub use image::{Image, Topic};
 pub use name::{NAME_LEN_MAX, is_internal, validate_name};
-pub use ownership::owner;
+pub use ownership::{METADATA_TOPIC, METADATA_TOPIC_NAME, owner};
 pub use record::{MetadataRecord, RecordError};
 pub use topic_config::{ConfigKind, TOPIC_CONFIGS, TopicConfig, topic_config};

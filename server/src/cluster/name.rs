@@ -30,7 +30,8 @@ const OWN_PREFIX: &str = "__millrace_";
 /// Whether the server keeps the topic for itself: clients may read it, not write to it or delete it.
 #[must_use]
 pub fn is_internal(name: &str) -> bool {
-    matches!(name, "__consumer_offsets" | "__transaction_state") || name.starts_with(OWN_PREFIX)
+    matches!(name, "__cluster_metadata" | "__consumer_offsets" | "__transaction_state")
+        || name.starts_with(OWN_PREFIX)
 }
 
 #[cfg(test)]

@@ -46,6 +46,11 @@ pub enum MetadataRecord {
         /// The topic.
         id: TopicId,
     },
+    /// What cluster this is: the first record there is.
+    Cluster {
+        /// Its id.
+        id: Uuid,
+    },
     /// Producer ids below this were given out.
     ProducerIds {
         /// The first free one.
@@ -108,6 +113,10 @@ impl MetadataRecord {
                 out.push(5);
                 out.extend(next.to_le_bytes());
             }
+            Self::Cluster { id } => {
+                out.push(6);
+                out.extend(id.as_bytes());
+            }
         }
         out
     }
@@ -143,6 +152,7 @@ impl MetadataRecord {
             }
             4 => Self::RemoveTopic { id: from.id()? },
             5 => Self::ProducerIds { next: i64::from_le_bytes(from.take()?) },
+            6 => Self::Cluster { id: Uuid::from_bytes(from.take()?) },
             _ => return Err(RecordError::Unknown { version, kind }),
         };
         if from.0.is_empty() { Ok(record) } else { Err(RecordError::Damaged) }
@@ -221,6 +231,7 @@ mod tests {
                 .prop_map(|(id, name, value)| MetadataRecord::Config { id, name, value }),
             ids().prop_map(|id| MetadataRecord::RemoveTopic { id }),
             any::<i64>().prop_map(|next| MetadataRecord::ProducerIds { next }),
+            any::<u128>().prop_map(|id| MetadataRecord::Cluster { id: Uuid::from_u128(id) }),
         ]
     }
 

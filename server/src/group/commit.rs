@@ -1,9 +1,9 @@
 //! Who may commit offsets.
 
-use super::{Group, GroupError, GroupState};
+use super::{Group, GroupError, GroupState, Replies};
 use millrace_runtime::Instant;
 
-impl<R> Group<R> {
+impl<R: Replies> Group<R> {
     /// Whether a commit of `member_id` at `generation` is to be taken; hearing of a member renews its session.
     ///
     /// A negative generation comes from consumers that assign themselves partitions: they may commit while nobody

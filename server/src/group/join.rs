@@ -1,6 +1,6 @@
 //! Joining a group.
 
-use super::{Effect, Group, GroupError, GroupState, Member};
+use super::{Effect, Group, GroupError, GroupState, Member, Replies};
 use bytes::Bytes;
 use millrace_runtime::{Instant, random_bytes};
 use std::time::Duration;
@@ -67,9 +67,9 @@ impl JoinAnswer {
     }
 }
 
-impl<R> Group<R> {
+impl<R: Replies> Group<R> {
     /// A member joins. The answer comes as an [`Effect::Join`], mostly when all others have joined too.
-    pub fn join(&mut self, request: JoinRequest, reply: R, now: Instant) {
+    pub fn join(&mut self, request: JoinRequest, reply: R::Join, now: Instant) {
         if let Err(error) = self.admit(&request) {
             self.effects.push(Effect::Join(reply, JoinAnswer::refused(error, request.member_id)));
             return;
@@ -109,7 +109,7 @@ impl<R> Group<R> {
         Ok(())
     }
 
-    fn join_first(&mut self, request: JoinRequest, reply: R, now: Instant) {
+    fn join_first(&mut self, request: JoinRequest, reply: R::Join, now: Instant) {
         let id = new_member_id(request.instance_id.as_deref().unwrap_or(&request.client_id));
         if request.requires_known_id && request.instance_id.is_none() {
             self.pending.insert(id.clone(), now + request.session_timeout);
@@ -120,7 +120,7 @@ impl<R> Group<R> {
         self.add(id, request, reply, now);
     }
 
-    fn add(&mut self, id: String, request: JoinRequest, reply: R, now: Instant) {
+    fn add(&mut self, id: String, request: JoinRequest, reply: R::Join, now: Instant) {
         if let Some(instance) = &request.instance_id {
             self.instances.insert(instance.clone(), id.clone());
         }
@@ -141,7 +141,7 @@ impl<R> Group<R> {
 
     /// A member that we know: a rejoin because we asked for one, because it changed its mind, or because an answer of
     /// ours was lost.
-    fn join_again(&mut self, request: JoinRequest, reply: R, now: Instant) {
+    fn join_again(&mut self, request: JoinRequest, reply: R::Join, now: Instant) {
         let id = request.member_id.clone();
         let Some(member) = self.members.get_mut(&id) else { return };
         member.heard(now);
@@ -167,7 +167,7 @@ impl<R> Group<R> {
         }
     }
 
-    fn update(&mut self, id: &str, request: JoinRequest, reply: R) {
+    fn update(&mut self, id: &str, request: JoinRequest, reply: R::Join) {
         let Some(member) = self.members.get_mut(id) else { return };
         member.protocols = request.protocols;
         member.session_timeout = request.session_timeout;
@@ -183,7 +183,7 @@ impl<R> Group<R> {
 
     /// A static member restarted: it takes the place, and in a stable group the assignment, of its former self, which
     /// is fenced.
-    fn replace_static(&mut self, old: &str, request: JoinRequest, reply: R, now: Instant) {
+    fn replace_static(&mut self, old: &str, request: JoinRequest, reply: R::Join, now: Instant) {
         let Some(mut former) = self.members.remove(old) else { return };
         let id = new_member_id(request.instance_id.as_deref().unwrap_or_default());
         if let Some(fenced) = former.awaiting_join.take() {
@@ -251,7 +251,7 @@ impl<R> Group<R> {
     }
 }
 
-fn member<R>(id: String, request: JoinRequest, reply: R, now: Instant) -> Member<R> {
+fn member<R: Replies>(id: String, request: JoinRequest, reply: R::Join, now: Instant) -> Member<R> {
     Member {
         id,
         instance_id: request.instance_id,

@@ -1,12 +1,13 @@
 //! One member of a group.
 
+use super::Replies;
 use bytes::Bytes;
 use millrace_runtime::Instant;
 use std::time::Duration;
 
 /// A member and what it waits for.
 #[derive(Debug)]
-pub struct Member<R> {
+pub struct Member<R: Replies> {
     /// The id the coordinator gave it.
     pub id: String,
     /// The id that survives restarts of a static member.
@@ -25,8 +26,8 @@ pub struct Member<R> {
     pub assignment: Bytes,
     /// When it is thrown out unless it is heard of. Stands still while it waits for an answer of ours.
     pub(super) session_ends: Instant,
-    pub(super) awaiting_join: Option<R>,
-    pub(super) awaiting_sync: Option<R>,
+    pub(super) awaiting_join: Option<R::Join>,
+    pub(super) awaiting_sync: Option<R::Sync>,
 }
 
 /// A member as described to others.
@@ -50,7 +51,7 @@ pub struct MemberSummary {
     pub rebalance_timeout: Duration,
 }
 
-impl<R> Member<R> {
+impl<R: Replies> Member<R> {
     /// Whether it can do `protocol`.
     pub(super) fn supports(&self, protocol: &str) -> bool {
         self.protocols.iter().any(|(name, _)| name == protocol)

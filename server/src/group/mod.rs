@@ -2,8 +2,8 @@
 //! assignment, and offsets are committed under a generation.
 //!
 //! [`Group`] is a pure state machine: requests and the clock go in, [`Effect`]s come out. It neither waits nor writes;
-//! the shard that owns the group's partition of `__consumer_offsets` carries effects out. `R` is whatever answers a
-//! request later (a join waits for the others, a sync for the leader).
+//! the shard that owns the group's partition of `__consumer_offsets` carries effects out. [`Replies`] are whatever
+//! answers a request later (a join waits for the others, a sync for the leader).
 //!
 //! Laws:
 //! - every request that was taken is answered exactly once, at the latest when a timeout passes;
@@ -23,6 +23,14 @@ pub use join::{JoinAnswer, JoinRequest};
 pub use member::{Member, MemberSummary};
 pub use state::{Effect, Group, GroupState, Timeouts};
 pub use sync::{SyncAnswer, SyncRequest};
+
+/// How a group's owner remembers whom to answer later.
+pub trait Replies {
+    /// Answers a join.
+    type Join: std::fmt::Debug;
+    /// Answers a sync.
+    type Sync: std::fmt::Debug;
+}
 
 /// Why a group refuses a request. Each has its Kafka error code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

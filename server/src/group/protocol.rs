@@ -1,13 +1,10 @@
 //! Choosing the protocol of a generation: of those that every member can do, the one that most members like best.
 
-use super::Member;
+use super::{Member, Replies};
 use std::collections::BTreeMap;
 
 /// The names that all `members` support, in the order of the first member's preference.
-fn common<'a, R>(members: impl Iterator<Item = &'a Member<R>> + Clone) -> Vec<&'a str>
-where
-    R: 'a,
-{
+fn common<'a, R: Replies + 'a>(members: impl Iterator<Item = &'a Member<R>> + Clone) -> Vec<&'a str> {
     let Some(first) = members.clone().next() else { return Vec::new() };
     first
         .protocols
@@ -18,13 +15,10 @@ where
 }
 
 /// Whether `candidates` has something that all `members` support. True of a group without members.
-pub(super) fn compatible<'a, R>(
+pub(super) fn compatible<'a, R: Replies + 'a>(
     members: impl Iterator<Item = &'a Member<R>> + Clone,
     candidates: &[(String, bytes::Bytes)],
-) -> bool
-where
-    R: 'a,
-{
+) -> bool {
     let mut none = true;
     let all = candidates.iter().any(|(name, _)| {
         members.clone().all(|member| {
@@ -37,10 +31,9 @@ where
 
 /// The protocol of the next generation: each member votes for the first it lists of those that all support; ties go to
 /// the first member's preference. `None` if there are no members, or they have nothing in common.
-pub(super) fn choose<'a, R>(members: impl Iterator<Item = &'a Member<R>> + Clone) -> Option<String>
-where
-    R: 'a,
-{
+pub(super) fn choose<'a, R: Replies + 'a>(
+    members: impl Iterator<Item = &'a Member<R>> + Clone,
+) -> Option<String> {
     let candidates = common(members.clone());
     let mut votes: BTreeMap<&str, usize> = BTreeMap::new();
     for member in members {

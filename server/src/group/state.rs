@@ -1,7 +1,7 @@
 //! The group itself: its state, timers, and the rebalance that takes it from one generation to the next.
 
 use super::{
-    GroupError, JoinAnswer, Member, MemberSummary, SyncAnswer,
+    GroupError, JoinAnswer, Member, MemberSummary, Replies, SyncAnswer,
     protocol::{choose, compatible},
 };
 use millrace_runtime::Instant;
@@ -35,14 +35,14 @@ impl GroupState {
 
 /// What the group wants done, in order.
 #[derive(Debug)]
-pub enum Effect<R> {
+pub enum Effect<R: Replies> {
     /// Answer a join.
-    Join(R, JoinAnswer),
+    Join(R::Join, JoinAnswer),
     /// Answer a sync.
-    Sync(R, SyncAnswer),
+    Sync(R::Sync, SyncAnswer),
     /// Write the group's record (its generation and assignments), and answer these syncs only when it is durable. If it
     /// can't be written they are to join again.
-    Store(Vec<(R, SyncAnswer)>),
+    Store(Vec<(R::Sync, SyncAnswer)>),
 }
 
 /// The coordinator's bounds on what members ask for.
@@ -58,7 +58,7 @@ pub struct Timeouts {
 
 /// A consumer group.
 #[derive(Debug)]
-pub struct Group<R> {
+pub struct Group<R: Replies> {
     /// Its id.
     pub id: String,
     pub(super) state: GroupState,
@@ -81,7 +81,7 @@ pub struct Group<R> {
     pub(super) effects: Vec<Effect<R>>,
 }
 
-impl<R> Group<R> {
+impl<R: Replies> Group<R> {
     /// A group without members.
     #[must_use]
     pub fn new(id: String, timeouts: Timeouts) -> Self {
@@ -145,6 +145,15 @@ impl<R> Group<R> {
     #[must_use]
     pub fn state(&self) -> GroupState {
         self.state
+    }
+
+    /// Whether it never had a generation and nobody is about to join: nothing would be lost with it.
+    #[must_use]
+    pub fn is_vacant(&self) -> bool {
+        self.state == GroupState::Empty
+            && self.generation == 0
+            && self.members.is_empty()
+            && self.pending.is_empty()
     }
 
     /// The present generation; 0 before the first.

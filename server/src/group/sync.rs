@@ -1,6 +1,6 @@
 //! Handing out assignments.
 
-use super::{Effect, Group, GroupError, GroupState};
+use super::{Effect, Group, GroupError, GroupState, Replies};
 use bytes::Bytes;
 use millrace_runtime::Instant;
 
@@ -42,10 +42,10 @@ impl SyncAnswer {
     }
 }
 
-impl<R> Group<R> {
+impl<R: Replies> Group<R> {
     /// A member asks for its assignment. The answer comes as an [`Effect`], when the leader has assigned and the
     /// assignment is durable.
-    pub fn sync(&mut self, request: SyncRequest, reply: R, now: Instant) {
+    pub fn sync(&mut self, request: SyncRequest, reply: R::Sync, now: Instant) {
         if let Err(error) = self.check_sync(&request) {
             self.effects.push(Effect::Sync(reply, SyncAnswer::refused(error)));
             return;

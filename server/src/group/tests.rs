@@ -6,13 +6,22 @@ use millrace_runtime::Instant;
 use proptest::prelude::*;
 use std::{collections::BTreeSet, time::Duration};
 
+/// Requests are told apart by numbers.
+#[derive(Debug)]
+struct Numbered;
+
+impl Replies for Numbered {
+    type Join = u32;
+    type Sync = u32;
+}
+
 const SECOND: Duration = Duration::from_secs(1);
 
 fn at(seconds: u64) -> Instant {
     Instant::from_nanos(seconds * 1_000_000_000)
 }
 
-fn new_group() -> Group<u32> {
+fn new_group() -> Group<Numbered> {
     Group::new(
         "g".to_owned(),
         Timeouts { session_min: SECOND, session_max: 100 * SECOND, initial_rebalance_delay: 3 * SECOND },
@@ -48,7 +57,7 @@ fn sync_request(member_id: &str, generation: i32, assignments: &[(&str, &str)]) 
 }
 
 /// The joins answered since the last call, in order.
-fn joins(group: &mut Group<u32>) -> Vec<(u32, JoinAnswer)> {
+fn joins(group: &mut Group<Numbered>) -> Vec<(u32, JoinAnswer)> {
     let effects = group.take_effects().into_iter();
     effects
         .filter_map(|effect| match effect {
@@ -59,7 +68,7 @@ fn joins(group: &mut Group<u32>) -> Vec<(u32, JoinAnswer)> {
 }
 
 /// The syncs answered since the last call.
-fn syncs(group: &mut Group<u32>) -> Vec<(u32, SyncAnswer)> {
+fn syncs(group: &mut Group<Numbered>) -> Vec<(u32, SyncAnswer)> {
     let effects = group.take_effects().into_iter();
     effects
         .flat_map(|effect| match effect {
@@ -71,7 +80,7 @@ fn syncs(group: &mut Group<u32>) -> Vec<(u32, SyncAnswer)> {
 }
 
 /// Two members in generation 1, stable. Their ids, leader first.
-fn pair(group: &mut Group<u32>) -> (String, String) {
+fn pair(group: &mut Group<Numbered>) -> (String, String) {
     group.join(request(""), 1, at(0));
     group.join(request(""), 2, at(0));
     group.tick(at(3));

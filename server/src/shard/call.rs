@@ -4,7 +4,7 @@
 //! shard's context there. Each ordered pair of shards has [`CALL_CREDITS`] calls out at most; who has none left waits on
 //! its own side, never on a full ring. A caller that goes away (its connection closed) cancels what it asked for.
 
-use millrace_runtime::{JoinHandle, Port, ShardId, spawn};
+use millrace_runtime::{JoinHandle, Port, Queue, ShardId, spawn, spawn_into};
 use std::{
     any::Any,
     cell::{Cell, RefCell},
@@ -104,9 +104,13 @@ impl<C: Clone + 'static> Calls<C> {
         Rc::new(Self { own, port, out, running: RefCell::default(), context: RefCell::new(None) })
     }
 
-    /// Takes calls of other shards and answers to our own, for the life of the shard.
-    pub async fn serve(self: Rc<Self>, context: C) {
+    /// Starts to take calls of other shards and answers to our own, for the life of the shard.
+    pub fn serve(self: &Rc<Self>, context: C) {
         *self.context.borrow_mut() = Some(context.clone());
+        drop(spawn_into(Queue::Serving, Rc::clone(self).receive(context)));
+    }
+
+    async fn receive(self: Rc<Self>, context: C) {
         loop {
             let (from, message) = self.port.recv().await;
             match message {
@@ -142,9 +146,16 @@ impl<C: Clone + 'static> Calls<C> {
         *answer.downcast().expect("the answer has the type that the work gives")
     }
 
+    /// Starts a call. Its first steps are taken here, so that what calls of one shard do before they first wait (append,
+    /// above all) happens in the order in which they were asked; and what need not wait costs no task.
     fn start(self: &Rc<Self>, from: ShardId, slot: u32, work: Work<C>, context: C) {
         let calls = Rc::clone(self);
-        let running = work(context);
+        let mut running = work(context);
+        let mut unwoken = std::task::Context::from_waker(Waker::noop());
+        if let Poll::Ready(answer) = running.as_mut().poll(&mut unwoken) {
+            self.port.send(from, CallMessage::Reply { slot, answer: Some(answer) });
+            return;
+        }
         let handle = spawn(async move {
             let answer = running.await;
             calls.running.borrow_mut().remove(&(from, slot));
@@ -359,8 +370,7 @@ mod tests {
             async move {
                 let calls = Calls::new(shard.id, shard.count, mesh.join(&shard));
                 let context = Context { shard: shard.id, held: Rc::default() };
-                spawn(Rc::clone(&calls).serve(context.clone()));
-                yield_now().await;
+                calls.serve(context.clone());
                 sleep(Duration::from_millis(1)).await;
                 test(shard, calls, context).await;
             }
@@ -379,6 +389,31 @@ mod tests {
                     assert_eq!(answer, (shard.id, ShardId(to)));
                 }
                 sleep(Duration::from_secs(1)).await;
+            });
+        }
+    }
+
+    #[test]
+    fn calls_begin_in_the_order_in_which_they_were_asked() {
+        for seed in 0..20 {
+            on_shards(seed, 2, |shard, calls, context| async move {
+                if shard.id.0 == 0 {
+                    let asked = (0..100u32).map(|number| {
+                        calls.on(ShardId(1), move |there| async move {
+                            assert_eq!(there.held.replace(number + 1), number, "begun in order");
+                            yield_now().await;
+                        })
+                    });
+                    let mut asked: Vec<_> = asked.map(Box::pin).collect();
+                    poll_fn(|cx| {
+                        asked.retain_mut(|call| call.as_mut().poll(cx).is_pending());
+                        if asked.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+                    })
+                    .await;
+                } else {
+                    sleep(Duration::from_secs(1)).await;
+                    assert_eq!(context.held.get(), 100);
+                }
             });
         }
     }

@@ -1,0 +1,53 @@
+//! DeleteTopics, by name or by id.
+
+use super::{Asker, errors::Code};
+use crate::cluster::TopicError;
+use millrace_net::kafka::{
+    ErrorCode,
+    delete_topics::{DeletableTopicResult, DeleteTopicState, DeleteTopicsRequest, DeleteTopicsResponse},
+};
+use millrace_record::TopicId;
+
+/// From this version on topics may be named by id.
+const IDS_FROM: i16 = 6;
+
+pub(super) async fn answer(asker: &Asker, request: DeleteTopicsRequest) -> DeleteTopicsResponse {
+    let wanted: Vec<DeleteTopicState> = if asker.version >= IDS_FROM {
+        request.topics
+    } else {
+        let named = |name| DeleteTopicState { name: Some(name), ..Default::default() };
+        request.topic_names.into_iter().map(named).collect()
+    };
+    let mut responses = Vec::with_capacity(wanted.len());
+    for topic in wanted {
+        responses.push(delete(asker, topic).await);
+    }
+    DeleteTopicsResponse { responses, ..Default::default() }
+}
+
+async fn delete(asker: &Asker, wanted: DeleteTopicState) -> DeletableTopicResult {
+    let found = {
+        let image = asker.shard.image();
+        match &wanted.name {
+            Some(name) => image.topic(name).cloned(),
+            None => image.topic_by_id(TopicId(wanted.topic_id)).cloned(),
+        }
+    };
+    let deleted = match &found {
+        Some(topic) => asker.shard.delete_topic(topic.id).await,
+        None => Err(TopicError::Unknown),
+    };
+    let (error_code, error_message) = match deleted {
+        Ok(()) => (ErrorCode::NONE, None),
+        Err(TopicError::Unknown) if wanted.name.is_none() => {
+            (ErrorCode::UNKNOWN_TOPIC_ID, Some("This server does not host this topic ID.".to_owned()))
+        }
+        Err(error) => (error.code(), Some(error.to_string())),
+    };
+    DeletableTopicResult {
+        name: found.as_ref().map(|topic| topic.name.clone()).or(wanted.name),
+        topic_id: found.map_or(wanted.topic_id, |topic| topic.id.0),
+        error_code,
+        error_message,
+    }
+}

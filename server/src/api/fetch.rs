@@ -1,0 +1,202 @@
+//! Fetch: reads on the shards that own the partitions, and waits there for more if there is too little.
+//!
+//! A fetch that waits is woken by the advance of what its reader may see, never by a timer of its own; it then reads again.
+//! Records travel as slices of tails and segments, by reference up to the socket.
+
+use super::{
+    Asker,
+    errors::Code,
+    fetch_session::{FetchSession, Wanted},
+    topic_names,
+};
+use crate::shard::{Isolation, ReadFrom, ReadOutcome};
+use futures_util::future::{join_all, select_all};
+use millrace_net::{
+    kafka::{
+        ErrorCode,
+        fetch::{EpochEndOffset, FetchRequest, FetchResponse, PartitionData},
+    },
+    wire::RecordSet,
+};
+use millrace_runtime::{Instant, ShardId, random_u64, timeout};
+use std::{cell::RefCell, collections::BTreeMap, time::Duration};
+
+/// The isolation level that sees no records of open or aborted transactions.
+const READ_COMMITTED: i8 = 1;
+
+/// The most bytes of records in a response, whatever the client says: what is queued for a socket is memory.
+const RESPONSE_BYTES_MAX: usize = 64 << 20;
+
+/// A partition to be read on its owner, and its place in the plan.
+#[derive(Clone, Debug)]
+struct Part {
+    at: usize,
+    from: ReadFrom,
+}
+
+/// What a fetch may read and how long it waits.
+#[derive(Clone, Copy, Debug)]
+struct Bounds {
+    bytes_max: usize,
+    bytes_min: usize,
+    isolation: Isolation,
+    deadline: Instant,
+}
+
+pub(super) async fn answer(
+    asker: &Asker,
+    session: &RefCell<FetchSession>,
+    request: FetchRequest,
+) -> FetchResponse {
+    let planned = session.borrow_mut().plan(&request, new_session_id());
+    let plan = match planned {
+        Ok(plan) => plan,
+        Err(error_code) => return FetchResponse { error_code, ..Default::default() },
+    };
+    let wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0));
+    let bounds = Bounds {
+        bytes_max: usize::try_from(request.max_bytes).unwrap_or(0).min(RESPONSE_BYTES_MAX),
+        bytes_min: usize::try_from(request.min_bytes).unwrap_or(0),
+        isolation: if request.isolation_level == READ_COMMITTED {
+            Isolation::ReadCommitted
+        } else {
+            Isolation::ReadUncommitted
+        },
+        deadline: Instant::now() + wait,
+    };
+    let read = read_enough(asker, &plan.wanted, bounds).await;
+    session.borrow_mut().answer(plan, read)
+}
+
+/// Reads, and reads again whenever there is more, until there is enough, something is wrong, or the time is over.
+async fn read_enough(asker: &Asker, wanted: &[Wanted], bounds: Bounds) -> Vec<PartitionData> {
+    let (parts, mut answers) = locate(asker, wanted);
+    let refused = answers.iter().any(|answer| answer.error_code != ErrorCode::NONE);
+    loop {
+        let mut outcomes = read_once(asker, &parts, bounds).await;
+        outcomes.sort_by_key(|(at, _)| *at);
+        let mut left = bounds.bytes_max;
+        let mut first = true;
+        let mut read = 0;
+        let mut failed = false;
+        let mut seen: BTreeMap<usize, i64> = BTreeMap::new();
+        for (at, outcome) in outcomes {
+            seen.insert(at, outcome.visible_end(bounds.isolation));
+            let answer = &mut answers[at];
+            fill(answer, outcome);
+            // Shards read beside each other, each with the whole budget; what is too much is left for the next fetch.
+            let len = answer.records.as_ref().map_or(0, RecordSet::len);
+            if len > left && !first {
+                answer.records = Some(RecordSet::new());
+            } else {
+                left = left.saturating_sub(len);
+                read += len;
+                first &= len == 0;
+            }
+            failed |= answer.error_code != ErrorCode::NONE || answer.diverging_epoch.epoch >= 0;
+        }
+        let enough = read >= bounds.bytes_min.max(1) || bounds.bytes_min == 0;
+        if enough || failed || refused || parts.is_empty() || Instant::now() >= bounds.deadline {
+            asker.shard.counters().fetched(read as u64);
+            return answers;
+        }
+        wait_for_more(asker, &parts, &seen, bounds).await;
+    }
+}
+
+/// The owner of each partition that can be read; the others' answers say why not.
+fn locate(asker: &Asker, wanted: &[Wanted]) -> (BTreeMap<ShardId, Vec<Part>>, Vec<PartitionData>) {
+    let mut parts: BTreeMap<ShardId, Vec<Part>> = BTreeMap::new();
+    let mut answers = Vec::with_capacity(wanted.len());
+    for (at, wanted) in wanted.iter().enumerate() {
+        let place = &wanted.place;
+        let mut answer = PartitionData { partition_index: place.partition, ..Default::default() };
+        let found = topic_names::find(&asker.shard, &place.topic, place.topic_id);
+        match found.filter(|topic| (0..topic.partitions).contains(&place.partition)) {
+            Some(topic) => {
+                let from = ReadFrom {
+                    topic: topic.id,
+                    partition: place.partition,
+                    offset: wanted.fetch.fetch_offset,
+                    bytes_max: usize::try_from(wanted.fetch.partition_max_bytes).unwrap_or(0),
+                    current_leader_epoch: wanted.fetch.current_leader_epoch,
+                    last_fetched_epoch: wanted.fetch.last_fetched_epoch,
+                };
+                parts
+                    .entry(asker.shard.owner(topic.id, place.partition))
+                    .or_default()
+                    .push(Part { at, from });
+            }
+            None => {
+                answer.high_watermark = -1;
+                answer.error_code = if place.topic.is_empty() {
+                    ErrorCode::UNKNOWN_TOPIC_ID
+                } else {
+                    ErrorCode::UNKNOWN_TOPIC_OR_PARTITION
+                };
+            }
+        }
+        answers.push(answer);
+    }
+    (parts, answers)
+}
+
+async fn read_once(
+    asker: &Asker,
+    parts: &BTreeMap<ShardId, Vec<Part>>,
+    bounds: Bounds,
+) -> Vec<(usize, ReadOutcome)> {
+    let reads = parts.iter().map(|(owner, parts)| {
+        let parts = parts.clone();
+        asker.shard.on(*owner, move |there| async move {
+            let mut left = bounds.bytes_max;
+            let mut outcomes = Vec::with_capacity(parts.len());
+            let mut first = true;
+            for part in parts {
+                let outcome = there.partitions().read(&part.from, left, first, bounds.isolation).await;
+                left = left.saturating_sub(outcome.records.len());
+                first &= outcome.records.is_empty();
+                outcomes.push((part.at, outcome));
+            }
+            outcomes
+        })
+    });
+    join_all(reads).await.into_iter().flatten().collect()
+}
+
+/// Waits until some partition has more for its reader than it saw, at the latest until the deadline.
+async fn wait_for_more(
+    asker: &Asker,
+    parts: &BTreeMap<ShardId, Vec<Part>>,
+    seen: &BTreeMap<usize, i64>,
+    bounds: Bounds,
+) {
+    let watches = parts.iter().map(|(owner, parts)| {
+        let ends: Vec<_> = parts
+            .iter()
+            .map(|part| (part.from.topic, part.from.partition, seen.get(&part.at).copied().unwrap_or(0)))
+            .collect();
+        Box::pin(asker.shard.on(*owner, move |there| async move {
+            there.partitions().advanced(ends, bounds.isolation).await;
+        }))
+    });
+    let left = bounds.deadline - Instant::now();
+    // Whether there is more or the time is over, the caller looks again.
+    timeout(left, select_all(watches)).await.ok();
+}
+
+/// A partition's answer out of what was read.
+fn fill(answer: &mut PartitionData, outcome: ReadOutcome) {
+    answer.error_code = outcome.error.map_or(ErrorCode::NONE, |error| error.code());
+    answer.high_watermark = outcome.high_watermark;
+    answer.last_stable_offset = outcome.last_stable_offset;
+    answer.log_start_offset = outcome.log_start_offset;
+    answer.diverging_epoch =
+        outcome.diverging.map(|(epoch, end_offset)| EpochEndOffset { epoch, end_offset }).unwrap_or_default();
+    answer.records = Some(outcome.records);
+}
+
+/// A positive number that a client can't confuse with one of an earlier connection.
+fn new_session_id() -> i32 {
+    i32::try_from(random_u64() >> 33).unwrap_or(i32::MAX).max(1)
+}

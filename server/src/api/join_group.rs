@@ -1,0 +1,77 @@
+//! JoinGroup.
+
+use super::{Asker, errors::Code, group_route::on_coordinator};
+use crate::{
+    coordinator::CoordinatorError,
+    group::{JoinAnswer, JoinRequest},
+};
+use millrace_net::kafka::{
+    ErrorCode,
+    join_group::{JoinGroupRequest, JoinGroupResponse, JoinGroupResponseMember},
+};
+use std::time::Duration;
+
+/// From this version on a first join is answered with the id to come back with.
+const MEMBER_ID_REQUIRED_FROM: i16 = 4;
+/// From this version on a static leader that came back can be told to keep the assignment.
+const SKIP_ASSIGNMENT_FROM: i16 = 9;
+
+pub(super) async fn answer(asker: &Asker, request: JoinGroupRequest) -> JoinGroupResponse {
+    let session_timeout = millis(request.session_timeout_ms);
+    let join = JoinRequest {
+        member_id: request.member_id.clone(),
+        instance_id: request.group_instance_id,
+        client_id: asker.client_id.clone(),
+        client_host: asker.client_host(),
+        session_timeout,
+        rebalance_timeout: match request.rebalance_timeout_ms {
+            -1 => session_timeout,
+            timeout => millis(timeout),
+        },
+        protocol_type: request.protocol_type,
+        protocols: request.protocols.into_iter().map(|protocol| (protocol.name, protocol.metadata)).collect(),
+        requires_known_id: asker.version >= MEMBER_ID_REQUIRED_FROM,
+    };
+    if request.group_id.is_empty() {
+        return refused(ErrorCode::INVALID_GROUP_ID, request.member_id);
+    }
+    let group = request.group_id.clone();
+    let joined = on_coordinator(&asker.shard, &request.group_id, move |partition| async move {
+        Ok::<_, CoordinatorError>(partition.join(&group, join).await)
+    });
+    match joined.await {
+        Ok(answer) => response(asker.version, answer),
+        Err(error) => refused(error.code(), request.member_id),
+    }
+}
+
+fn response(version: i16, answer: JoinAnswer) -> JoinGroupResponse {
+    // An older leader can't be told to skip: as a follower it asks for its assignment and disturbs nobody.
+    let (leader, skip_assignment) = if answer.skip_assignment && version < SKIP_ASSIGNMENT_FROM {
+        (String::new(), false)
+    } else {
+        (answer.leader, answer.skip_assignment)
+    };
+    let members = answer.members.into_iter().map(|(member_id, group_instance_id, metadata)| {
+        JoinGroupResponseMember { member_id, group_instance_id, metadata }
+    });
+    JoinGroupResponse {
+        throttle_time_ms: 0,
+        error_code: answer.error.map_or(ErrorCode::NONE, |error| error.code()),
+        generation_id: answer.generation,
+        protocol_type: answer.protocol_type,
+        protocol_name: answer.protocol.or_else(|| (version < 7).then(String::new)),
+        leader,
+        skip_assignment,
+        member_id: answer.member_id,
+        members: members.collect(),
+    }
+}
+
+fn refused(error_code: ErrorCode, member_id: String) -> JoinGroupResponse {
+    JoinGroupResponse { error_code, member_id, ..Default::default() }
+}
+
+fn millis(millis: i32) -> Duration {
+    Duration::from_millis(u64::try_from(millis).unwrap_or(0))
+}

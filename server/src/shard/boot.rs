@@ -1,0 +1,378 @@
+//! From data directories to a serving shard, and back.
+//!
+//! One shard recovers what is on disk, learns from the metadata log which topics there are, and gives every shard its part.
+//! Each opens its store and its partitions; when all have, the journals of the last run are removed and all listen. A stop
+//! goes the other way: first all shards finish what they were asked, since they ask each other, then each closes its store.
+
+use super::{CallMessage, Calls, Context, Partitions, ServerOptions};
+use crate::{
+    api::Service,
+    cluster::{Image, METADATA_TOPIC, MetadataRecord, RecordError, TopicError, owner},
+    config::Config,
+    control::{COMMANDS_MAX, Command, Shards},
+    coordinator::Coordinator,
+    group::Timeouts,
+};
+use futures_util::future::{Either, select};
+use millrace_net::{
+    connection::ConnectionOptions,
+    listener::{Acceptor, AcceptorOptions},
+};
+use millrace_record::{BatchError, Scratch};
+use millrace_runtime::{
+    ListenOptions, Listener, Mailbox, MailboxSender, Mesh, Port, Shard, ShardId, mailbox, random_bytes,
+};
+use millrace_storage::{
+    DataDirs, DirLocks, DirsError, FatalError, IoError, LogKey, LogOptions, OldJournals, OpenError, Opened,
+    ReadError, RecoverError, Recovered, SetAsideError, ShardPart, Store, StoreOptions, recover,
+};
+use std::{fmt, net::SocketAddr, pin::pin, rc::Rc, sync::Arc, time::Duration};
+use uuid::Builder;
+
+/// The shard that recovers and directs the start.
+const FIRST: ShardId = ShardId(0);
+
+/// The largest batch of the metadata log, decompressed.
+const METADATA_BATCH_MAX: usize = 64 << 20;
+
+/// This node's id.
+pub const NODE_ID: i32 = 1;
+
+/// What goes between the shards while they start and stop: a few messages for each, once.
+enum Step {
+    /// To a shard: open this.
+    Open(Box<ShardPart>, Arc<Vec<MetadataRecord>>),
+    /// From a shard: it is open, and takes commands here.
+    Opened(Opened, MailboxSender<Command>),
+    /// To a shard: listen on this address.
+    Listen(SocketAddr),
+    /// From a shard: it listens.
+    Listening,
+    /// From a shard: it has answered everything, or will not.
+    Drained,
+    /// To a shard: nobody asks you anything any more.
+    Close,
+    /// To a shard: the start has failed elsewhere.
+    Abort,
+}
+
+/// Steps under way between two shards at most.
+const STEPS_MAX: usize = 8;
+
+/// Why a shard did not start, or ended.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ShardError {
+    /// A data directory can't be used.
+    #[error(transparent)]
+    Dirs(#[from] DirsError),
+    /// What is on disk can't be recovered.
+    #[error(transparent)]
+    Recover(#[from] RecoverError),
+    /// The store does not open.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// Folders of unknown topics can't be set aside.
+    #[error(transparent)]
+    SetAside(#[from] SetAsideError),
+    /// The metadata log can't be read.
+    #[error("the metadata log: {0}")]
+    Metadata(#[source] MetadataError),
+    /// The operating system refused something.
+    #[error(transparent)]
+    Io(#[from] IoError),
+    /// The address can't be listened on.
+    #[error("cannot listen on {address}: {cause}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// The operating system's reason.
+        #[source]
+        cause: std::io::Error,
+    },
+    /// The log can't be written or synced any more.
+    #[error(transparent)]
+    Fatal(#[from] FatalError),
+    /// The cluster can't be named.
+    #[error("the first record of the metadata log: {0}")]
+    Name(#[source] TopicError),
+    /// Another shard has failed, and says why.
+    #[error("another shard did not start")]
+    Aborted,
+}
+
+/// Why the metadata log can't be read.
+#[derive(Debug, thiserror::Error)]
+pub enum MetadataError {
+    /// Its log can't be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// A batch of it does not parse.
+    #[error(transparent)]
+    Batch(#[from] BatchError),
+    /// A record of it does not parse.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+}
+
+/// A server that listens.
+#[derive(Clone, Debug)]
+pub struct Started {
+    /// The address that clients reach.
+    pub address: SocketAddr,
+    /// The way to its shards.
+    pub shards: Shards,
+}
+
+/// What every shard of a server is started with.
+#[derive(Clone)]
+pub struct Boot {
+    config: Arc<Config>,
+    calls: Mesh<CallMessage<Context>>,
+    steps: Mesh<Step>,
+    started: Arc<dyn Fn(Started) + Send + Sync>,
+}
+
+impl Boot {
+    /// A server of `shards` shards. `started` is called once, when all listen.
+    #[must_use]
+    pub fn new(config: Config, shards: u16, started: impl Fn(Started) + Send + Sync + 'static) -> Self {
+        Self {
+            config: Arc::new(config),
+            calls: Mesh::new(shards, CallMessage::<Context>::RING_CAPACITY),
+            steps: Mesh::new(shards, STEPS_MAX),
+            started: Arc::new(started),
+        }
+    }
+
+    /// Runs a shard from start to stop.
+    ///
+    /// # Errors
+    /// [`ShardError`]. The process must end then: other shards may wait for this one.
+    pub async fn run(self, shard: Shard) -> Result<(), ShardError> {
+        let steps = self.steps.join(&shard);
+        let calls = Calls::new(shard.id, shard.count, self.calls.join(&shard));
+        if shard.id == FIRST {
+            let result = self.run_first(&shard, &steps, calls).await;
+            if result.is_err() {
+                (1..shard.count).for_each(|other| steps.send(ShardId(other), Step::Abort));
+            }
+            result
+        } else {
+            self.run_other(&shard, &steps, calls).await
+        }
+    }
+
+    async fn run_first(
+        &self,
+        shard: &Shard,
+        steps: &Port<Step>,
+        calls: Rc<Calls<Context>>,
+    ) -> Result<(), ShardError> {
+        let Plan { mut parts, old, records, locks: _locks } = plan(&self.config, shard.count).await?;
+        for other in (1..shard.count).rev() {
+            let part = Box::new(parts.pop().expect("a part for each shard"));
+            steps.send(ShardId(other), Step::Open(part, Arc::clone(&records)));
+        }
+        let own = parts.pop().expect("a part for each shard");
+        let (context, opened) = self.open(shard, own, calls, &records).await?;
+        let (commands, inbox) = mailbox(shard, COMMANDS_MAX);
+        let mut proofs = vec![opened];
+        let mut mailboxes = vec![(FIRST, commands)];
+        while mailboxes.len() < usize::from(shard.count) {
+            if let (from, Step::Opened(opened, commands)) = steps.recv().await {
+                proofs.push(opened);
+                mailboxes.push((from, commands));
+            }
+        }
+        old.remove(&proofs).await?;
+        context.name_cluster().await?;
+        let address = self.listen(&context, self.config.server.listen, shard.count).await?;
+        (1..shard.count).for_each(|other| steps.send(ShardId(other), Step::Listen(address)));
+        for _ in 1..shard.count {
+            expect(steps, |step| matches!(step, Step::Listening)).await;
+        }
+        mailboxes.sort_by_key(|(shard, _)| *shard);
+        let shards = Shards::new(mailboxes.into_iter().map(|(_, mailbox)| mailbox).collect());
+        (self.started)(Started { address, shards });
+        serve(&context, inbox).await?;
+        for _ in 1..shard.count {
+            expect(steps, |step| matches!(step, Step::Drained)).await;
+        }
+        (1..shard.count).for_each(|other| steps.send(ShardId(other), Step::Close));
+        Ok(context.partitions().close().await?)
+    }
+
+    async fn run_other(
+        &self,
+        shard: &Shard,
+        steps: &Port<Step>,
+        calls: Rc<Calls<Context>>,
+    ) -> Result<(), ShardError> {
+        let (_, Step::Open(part, records)) = steps.recv().await else { return Err(ShardError::Aborted) };
+        let (context, opened) = self.open(shard, *part, calls, &records).await?;
+        let (commands, inbox) = mailbox(shard, COMMANDS_MAX);
+        steps.send(FIRST, Step::Opened(opened, commands));
+        let (_, Step::Listen(address)) = steps.recv().await else { return Err(ShardError::Aborted) };
+        self.listen(&context, address, shard.count).await?;
+        steps.send(FIRST, Step::Listening);
+        serve(&context, inbox).await?;
+        steps.send(FIRST, Step::Drained);
+        let (_, Step::Close) = steps.recv().await else { return Err(ShardError::Aborted) };
+        Ok(context.partitions().close().await?)
+    }
+
+    /// Opens this shard's store, and its partitions as the metadata tells them.
+    async fn open(
+        &self,
+        shard: &Shard,
+        part: ShardPart,
+        calls: Rc<Calls<Context>>,
+        records: &[MetadataRecord],
+    ) -> Result<(Context, Opened), ShardError> {
+        let (store, opened) =
+            Store::open(store_options(&self.config), part, |_| LogOptions::default()).await?;
+        let group = &self.config.group;
+        let millis = |millis: i32| Duration::from_millis(u64::try_from(millis).unwrap_or(0));
+        let timeouts = Timeouts {
+            session_min: millis(group.session_timeout_ms_min),
+            session_max: millis(group.session_timeout_ms_max),
+            initial_rebalance_delay: millis(group.initial_rebalance_delay_ms),
+        };
+        let options = Arc::new(ServerOptions { config: Config::clone(&self.config), node_id: NODE_ID });
+        let context = Context::new(
+            shard.id,
+            shard.count,
+            options,
+            Rc::clone(&calls),
+            Partitions::new(store),
+            Coordinator::new(timeouts),
+        );
+        // Calls of other shards are taken from here on; those that need a partition which is not open yet are refused.
+        calls.serve(context.clone());
+        context.load(records).await;
+        Ok((context, opened))
+    }
+
+    async fn listen(
+        &self,
+        context: &Context,
+        address: SocketAddr,
+        shards: u16,
+    ) -> Result<SocketAddr, ShardError> {
+        let options = ListenOptions { reuse_port: shards > 1, ..ListenOptions::default() };
+        let listener =
+            Listener::bind(address, options).await.map_err(|cause| ShardError::Listen { address, cause })?;
+        let address = listener.local_addr();
+        let bytes = |size: crate::config::ByteSize| usize::try_from(size.0).unwrap_or(usize::MAX);
+        let server = &self.config.server;
+        let options = AcceptorOptions {
+            connections_max: (server.connections_max as usize).div_ceil(usize::from(shards)),
+            in_flight_bytes_max: bytes(self.config.memory.connection_bytes),
+            connection: ConnectionOptions {
+                frame_bytes_max: bytes(server.request_bytes_max),
+                ..ConnectionOptions::default()
+            },
+        };
+        let shard = context.clone();
+        let acceptor = Acceptor::start(listener, options, move |peer| Service::new(shard.clone(), peer));
+        context.set_acceptor(acceptor);
+        Ok(address)
+    }
+}
+
+/// Serves until a stop is commanded, then answers what is under way.
+async fn serve(context: &Context, inbox: Mailbox<Command>) -> Result<(), ShardError> {
+    let mut failed = pin!(context.partitions().failed());
+    loop {
+        let command = pin!(inbox.recv());
+        match select(command, failed.as_mut()).await {
+            Either::Left((Command::Run(run), _)) => run(context.clone()),
+            Either::Left((Command::Stop, _)) => break,
+            Either::Right((error, _)) => return Err(error.into()),
+        }
+    }
+    if let Some(acceptor) = context.acceptor() {
+        acceptor.drain().await;
+    }
+    Ok(())
+}
+
+/// Waits for a step of this kind. Others may come too early, and then come only once: they are none that a start waits for.
+async fn expect(steps: &Port<Step>, wanted: impl Fn(&Step) -> bool) {
+    while !wanted(&steps.recv().await.1) {}
+}
+
+/// What the first shard finds out before any store opens.
+struct Plan {
+    parts: Vec<ShardPart>,
+    old: OldJournals,
+    records: Arc<Vec<MetadataRecord>>,
+    locks: DirLocks,
+}
+
+async fn plan(config: &Config, shards: u16) -> Result<Plan, ShardError> {
+    let (dirs, locks) = DataDirs::open(&config.server.data_dirs, None).await?;
+    let mut recovered = recover(&dirs).await?;
+    let records = read_metadata(&recovered).await.map_err(ShardError::Metadata)?;
+    let mut image = Image::default();
+    records.iter().for_each(|record| image.apply(record));
+    let is_known = |topic| topic == METADATA_TOPIC || image.topic_by_id(topic).is_some();
+    for topic in recovered.set_aside(is_known).await? {
+        tracing::warn!(%topic, "the metadata knows no such topic: its folder was set aside");
+    }
+    let (parts, old) =
+        recovered.split(usize::from(shards), |topic, partition| owner(topic, partition, shards).index());
+    Ok(Plan { parts, old, records: Arc::new(records), locks })
+}
+
+async fn read_metadata(recovered: &Recovered) -> Result<Vec<MetadataRecord>, MetadataError> {
+    let mut records = Vec::new();
+    let Some(mut reader) = recovered.reader(LogKey::data(METADATA_TOPIC, 0)) else { return Ok(records) };
+    let mut scratch = Scratch::new(METADATA_BATCH_MAX);
+    loop {
+        let batches = reader.read().await?;
+        if batches.is_empty() {
+            return Ok(records);
+        }
+        for batch in &batches {
+            for record in batch.as_batch().records(&mut scratch)? {
+                records.push(MetadataRecord::decode(record?.value.unwrap_or_default())?);
+            }
+        }
+    }
+}
+
+fn store_options(config: &Config) -> StoreOptions {
+    StoreOptions {
+        journal_file_bytes: config.journal.file_bytes.0,
+        journal_files: config.journal.files_max as usize,
+        memory_bytes: usize::try_from(config.memory.log_bytes.0).unwrap_or(usize::MAX),
+        ..StoreOptions::default()
+    }
+}
+
+impl Context {
+    /// Applies what the metadata log held at the start, and opens what this shard owns.
+    async fn load(&self, records: &[MetadataRecord]) {
+        if self.id() == FIRST {
+            self.host_metadata().await;
+        }
+        self.apply_loaded(records).await;
+    }
+
+    /// The first start of all gives the cluster its id.
+    async fn name_cluster(&self) -> Result<(), ShardError> {
+        if self.image().cluster_id().is_empty() {
+            let id = Builder::from_random_bytes(random_bytes()).into_uuid();
+            self.record(MetadataRecord::Cluster { id }).await.map_err(ShardError::Name)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Boot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Boot")
+    }
+}

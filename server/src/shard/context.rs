@@ -1,0 +1,247 @@
+//! What everything on a shard works with: who it is, what it knows of the cluster, its log, its coordinator, and the way
+//! to the other shards.
+
+use super::{Calls, Counters, Partitions, controller::ProducerIds};
+use crate::{
+    cluster::{Image, METADATA_TOPIC, METADATA_TOPIC_NAME, MetadataRecord, Topic, is_internal, owner},
+    config::Config,
+    coordinator::{Coordinator, OFFSETS_TOPIC},
+};
+use millrace_net::listener::Acceptor;
+use millrace_record::TopicId;
+use millrace_runtime::ShardId;
+use millrace_storage::{Class, LogOptions};
+use std::{
+    cell::{OnceCell, Ref, RefCell},
+    collections::BTreeMap,
+    fmt,
+    rc::Rc,
+    sync::Arc,
+};
+
+/// What all shards of a server are told when they start.
+#[derive(Clone, Debug)]
+pub struct ServerOptions {
+    /// The configuration.
+    pub config: Config,
+    /// This node's id on the wire.
+    pub node_id: i32,
+}
+
+impl ServerOptions {
+    /// The longest batch that a topic takes, in bytes.
+    #[must_use]
+    pub fn batch_len_max(&self, topic: &Topic) -> usize {
+        let own = topic.configs.get("max.message.bytes").and_then(|value| value.trim().parse().ok());
+        own.unwrap_or_else(|| usize::try_from(self.config.topic.message_bytes_max.0).unwrap_or(usize::MAX))
+    }
+
+    /// How the logs of a topic behave.
+    #[must_use]
+    pub fn log_options(&self, topic: &Topic) -> LogOptions {
+        let own = topic.configs.get("segment.bytes").and_then(|value| value.trim().parse().ok());
+        LogOptions {
+            class: if is_internal(&topic.name) { Class::Control } else { Class::Produce },
+            segment_bytes: own.unwrap_or(self.config.topic.segment_bytes.0),
+            ..LogOptions::default()
+        }
+    }
+
+    /// The server's own default of a topic's setting, where the configuration has one.
+    #[must_use]
+    pub fn topic_default(&self, name: &str) -> Option<String> {
+        match name {
+            "max.message.bytes" => Some(self.config.topic.message_bytes_max.0.to_string()),
+            "segment.bytes" => Some(self.config.topic.segment_bytes.0.to_string()),
+            _ => None,
+        }
+    }
+}
+
+/// A shard's context. Clones are the same.
+#[derive(Clone)]
+pub struct Context(Rc<Inner>);
+
+struct Inner {
+    id: ShardId,
+    count: u16,
+    options: Arc<ServerOptions>,
+    image: RefCell<Image>,
+    calls: Rc<Calls<Context>>,
+    partitions: Partitions,
+    coordinator: Coordinator,
+    producer_ids: ProducerIds,
+    counters: Counters,
+    /// Set when the shard listens.
+    acceptor: OnceCell<Acceptor>,
+    /// Held by the controller while it changes the metadata log.
+    writing: tokio::sync::Mutex<()>,
+}
+
+impl Context {
+    /// The context of shard `id` of `count`.
+    #[must_use]
+    pub fn new(
+        id: ShardId,
+        count: u16,
+        options: Arc<ServerOptions>,
+        calls: Rc<Calls<Self>>,
+        partitions: Partitions,
+        coordinator: Coordinator,
+    ) -> Self {
+        Self(Rc::new(Inner {
+            id,
+            count,
+            options,
+            image: RefCell::default(),
+            calls,
+            partitions,
+            coordinator,
+            producer_ids: ProducerIds::default(),
+            counters: Counters::default(),
+            acceptor: OnceCell::new(),
+            writing: tokio::sync::Mutex::default(),
+        }))
+    }
+
+    /// This shard.
+    #[must_use]
+    pub fn id(&self) -> ShardId {
+        self.0.id
+    }
+
+    /// How many shards there are.
+    #[must_use]
+    pub fn count(&self) -> u16 {
+        self.0.count
+    }
+
+    /// What the server was started with.
+    #[must_use]
+    pub fn options(&self) -> &ServerOptions {
+        &self.0.options
+    }
+
+    /// What the cluster consists of. Not to be held over an await.
+    #[must_use]
+    pub fn image(&self) -> Ref<'_, Image> {
+        self.0.image.borrow()
+    }
+
+    /// The partitions of this shard.
+    #[must_use]
+    pub fn partitions(&self) -> &Partitions {
+        &self.0.partitions
+    }
+
+    /// The groups of this shard.
+    #[must_use]
+    pub fn coordinator(&self) -> &Coordinator {
+        &self.0.coordinator
+    }
+
+    /// What is counted.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.0.counters
+    }
+
+    /// The shard's listener, once it listens.
+    #[must_use]
+    pub fn acceptor(&self) -> Option<&Acceptor> {
+        self.0.acceptor.get()
+    }
+
+    pub(super) fn set_acceptor(&self, acceptor: Acceptor) {
+        self.0.acceptor.set(acceptor).expect("a shard listens once");
+    }
+
+    pub(super) fn producer_ids(&self) -> &ProducerIds {
+        &self.0.producer_ids
+    }
+
+    pub(super) fn writing(&self) -> &tokio::sync::Mutex<()> {
+        &self.0.writing
+    }
+
+    /// The shard that owns a partition.
+    #[must_use]
+    pub fn owner(&self, topic: TopicId, partition: i32) -> ShardId {
+        owner(topic, partition, self.0.count)
+    }
+
+    /// Runs `work` on another shard, or on this one.
+    pub async fn on<W, F, T>(&self, shard: ShardId, work: W) -> T
+    where
+        W: FnOnce(Self) -> F + Send + 'static,
+        F: Future<Output = T> + 'static,
+        T: Send + 'static,
+    {
+        self.0.calls.on(shard, work).await
+    }
+
+    /// Applies a record of the metadata log: to the image, and to what this shard owns of the topic.
+    pub async fn apply(&self, record: &MetadataRecord) {
+        let gone = match record {
+            MetadataRecord::RemoveTopic { id } => self.image().topic_by_id(*id).cloned(),
+            _ => None,
+        };
+        self.0.image.borrow_mut().apply(record);
+        match record {
+            MetadataRecord::Topic { id, .. }
+            | MetadataRecord::Partitions { id, .. }
+            | MetadataRecord::Config { id, .. } => self.open_owned(*id).await,
+            MetadataRecord::RemoveTopic { id } => {
+                if let Some(topic) = gone {
+                    if topic.name == OFFSETS_TOPIC {
+                        self.coordinator().close();
+                    }
+                    self.partitions().remove_topic(*id).await;
+                }
+            }
+            MetadataRecord::ProducerIds { .. } | MetadataRecord::Cluster { .. } => {}
+        }
+    }
+
+    /// Hosts the metadata log.
+    pub(super) async fn host_metadata(&self) {
+        let topic = Topic {
+            id: METADATA_TOPIC,
+            name: METADATA_TOPIC_NAME.to_owned(),
+            partitions: 1,
+            configs: BTreeMap::new(),
+        };
+        if let Err(error) = self.partitions().open(&topic, 0, self.options()).await {
+            tracing::error!(%error, "cannot open the metadata log");
+        }
+    }
+
+    /// Applies the records of a start at once: topics that came and went meanwhile are never opened.
+    pub(super) async fn apply_loaded(&self, records: &[MetadataRecord]) {
+        records.iter().for_each(|record| self.0.image.borrow_mut().apply(record));
+        let topics: Vec<TopicId> = self.image().topics().map(|topic| topic.id).collect();
+        for topic in topics {
+            self.open_owned(topic).await;
+        }
+    }
+
+    /// Opens this shard's partitions of a topic that are not open yet, with the topic's present settings.
+    async fn open_owned(&self, id: TopicId) {
+        let Some(topic) = self.image().topic_by_id(id).cloned() else { return };
+        for partition in (0..topic.partitions).filter(|partition| self.owner(id, *partition) == self.id()) {
+            match self.partitions().open(&topic, partition, self.options()).await {
+                Ok(true) if topic.name == OFFSETS_TOPIC => self.coordinator().open(self, id, partition),
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::error!(topic = topic.name, partition, %error, "cannot open a partition");
+                }
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Context of shard {}", self.0.id)
+    }
+}

@@ -1,0 +1,84 @@
+//! A simulated machine that runs a server, and one that runs clients.
+
+use millrace_net::client::{Cluster, ClusterOptions};
+use millrace_runtime::sim::{Crash, Device, DiskOptions, NodeId, NodeOptions, Running, World, WorldOptions};
+use millrace_server::{
+    config::{ByteSize, Config},
+    shard::{Boot, ShardError, Started},
+};
+use std::{
+    cell::RefCell,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+type Shards = Running<Result<(), ShardError>>;
+
+/// What the server says when it listens.
+type Told = Arc<Mutex<Option<Started>>>;
+
+pub(crate) struct House {
+    pub(crate) world: World,
+    pub(crate) clients: NodeId,
+    server: NodeId,
+    running: RefCell<Option<(Shards, Told)>>,
+}
+
+impl House {
+    pub(crate) fn new(seed: u64, device: Device) -> Self {
+        let options = WorldOptions { time_limit: Duration::from_secs(3600), ..WorldOptions::default() };
+        let world = World::new(seed, options);
+        let disk = DiskOptions { device, ..DiskOptions::default() };
+        let server = world.add_node("server", NodeOptions { disk });
+        let clients = world.add_node("clients", NodeOptions::default());
+        Self { world, clients, server, running: RefCell::new(None) }
+    }
+
+    fn config(&self) -> Config {
+        let mut config = Config::default();
+        config.server.listen = SocketAddr::new(self.world.ip(self.server), 9092);
+        config.server.data_dirs = vec!["/data".into()];
+        config.journal.file_bytes = ByteSize(1 << 20);
+        config.journal.files_max = 4;
+        config.topic.segment_bytes = ByteSize(256 << 10);
+        config.group.initial_rebalance_delay_ms = 0;
+        config.group.offsets_partitions = 3;
+        config
+    }
+
+    /// Starts the server and returns when it listens.
+    pub(crate) fn start(&self, shards: u16) {
+        let started = Told::default();
+        let told = Arc::clone(&started);
+        let boot = Boot::new(self.config(), shards, move |now| *told.lock().unwrap() = Some(now));
+        let running = self.world.launch(self.server, shards, move |shard| boot.clone().run(shard));
+        self.world.run_until(|| started.lock().unwrap().is_some() || running.is_finished());
+        assert!(!running.is_finished(), "the server ended: {:?}", running.outputs().unwrap());
+        *self.running.borrow_mut() = Some((running, started));
+    }
+
+    /// Stops the server cleanly.
+    pub(crate) fn stop(&self) {
+        let (running, started) = self.running.take().unwrap();
+        started.lock().unwrap().as_ref().unwrap().shards.stop();
+        for ended in self.world.join(running).unwrap() {
+            ended.unwrap();
+        }
+    }
+
+    pub(crate) fn crash(&self, crash: Crash) {
+        self.world.kill(self.server, crash);
+        drop(self.running.take());
+    }
+
+    pub(crate) fn cluster(&self) -> Cluster {
+        let address = SocketAddr::new(self.world.ip(self.server), 9092);
+        Cluster::new(vec![address], ClusterOptions::default())
+    }
+
+    /// Runs a client to its end.
+    pub(crate) fn client<F: Future>(&self, client: F) -> F::Output {
+        self.world.block_on(self.clients, client)
+    }
+}

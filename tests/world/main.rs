@@ -1,0 +1,7 @@
+//! The whole server (storage, net and shards together) in simulated worlds, driven through Kafka's protocol.
+
+#![expect(clippy::unwrap_used, reason = "an error ends the test")]
+
+mod acknowledged;
+mod basics;
+mod house;
