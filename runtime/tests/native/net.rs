@@ -260,3 +260,41 @@ fn a_receive_that_is_dropped_loses_no_bytes() {
         }
     });
 }
+
+/// Connections that send and are not read from hold buffers; others are served all the same.
+#[test]
+fn connections_that_are_not_read_from_do_not_starve_the_others() {
+    const IDLE: usize = 80;
+    const SENT: usize = 100 << 10;
+    run(async |_| {
+        let listener = listener().await;
+        let address = listener.local_addr();
+        let mut held = Vec::new();
+        for n in 0..IDLE {
+            let client = Stream::connect(address).await.unwrap();
+            let server = listener.accept().await.unwrap();
+            client.send(vec![pattern(n, 1)]).await.unwrap();
+            assert_eq!(*server.recv().await.unwrap(), pattern(n, 1)[..], "it receives from now on");
+            let sender = client.clone();
+            held.push((server, spawn(async move { sender.send(vec![pattern(n + 1, SENT)]).await })));
+        }
+        sleep(Duration::from_millis(50)).await;
+        let (client, server) = (Stream::connect(address).await.unwrap(), listener.accept().await.unwrap());
+        let exchange = async {
+            for n in 0..200 {
+                client.send(vec![pattern(n, 300)]).await.unwrap();
+                let mut left = 300;
+                while left > 0 {
+                    left -= server.recv().await.unwrap().len();
+                }
+            }
+        };
+        timeout(Duration::from_secs(20), exchange).await.expect("the others hold all buffers");
+        // What was copied to make room is all there, in order.
+        for (n, (server, sending)) in held.into_iter().enumerate() {
+            let all = server.recv_exact(BytesMut::with_capacity(SENT)).await.unwrap();
+            assert!(all == pattern(n + 1, SENT));
+            sending.await.unwrap().unwrap();
+        }
+    });
+}

@@ -21,6 +21,10 @@ const COUNT: u16 = 256;
 /// Bytes of a buffer: what a busy connection's receive brings at a time.
 const LEN: usize = 16 << 10;
 
+/// Buffers that only waiting tasks get, who give them back soon. When no more are left, bytes that nobody waits for yet are
+/// copied out of their buffer, so that connections whose tasks are slow do not starve the others.
+const RESERVE: u16 = COUNT / 4;
+
 /// The group's number in the shard's ring, which has no other.
 pub(super) const GROUP: u16 = 0;
 
@@ -33,6 +37,7 @@ pub(crate) struct Buffers {
     memory: NonNull<u8>,
     /// Buffers given to the kernel so far, as the kernel counts them.
     tail: Cell<u16>,
+    on_loan: Cell<u16>,
     /// Connections that found no buffer, to be woken when one comes back.
     starved: RefCell<Vec<Waker>>,
 }
@@ -45,8 +50,13 @@ impl Buffers {
     /// The kernel's.
     pub(crate) fn new(ring: &Ring) -> io::Result<Rc<Self>> {
         let (entries, memory) = (allocate(Self::entries_layout())?, allocate(Self::memory_layout())?);
-        let buffers =
-            Self { entries: entries.cast(), memory, tail: Cell::new(0), starved: RefCell::default() };
+        let buffers = Self {
+            entries: entries.cast(),
+            memory,
+            tail: Cell::new(0),
+            on_loan: Cell::new(0),
+            starved: RefCell::default(),
+        };
         let address = entries.as_ptr() as u64;
         // SAFETY: the entries are valid for `COUNT` of them and live as long as the ring (see above).
         ring.with_uring(|uring| unsafe {
@@ -94,7 +104,13 @@ impl Buffers {
     /// A completion's bytes, on loan.
     pub(super) fn lend(self: &Rc<Self>, id: u16, len: usize) -> Received {
         assert!(len <= LEN, "the kernel filled more than a buffer");
-        Received { loan: Some(Loan { buffers: Rc::clone(self), id }), start: 0, end: len }
+        self.on_loan.set(self.on_loan.get() + 1);
+        Received { source: Source::Loan(Loan { buffers: Rc::clone(self), id }), start: 0, end: len }
+    }
+
+    /// Whether only the reserve is left.
+    pub(super) fn is_scarce(&self) -> bool {
+        self.on_loan.get() > COUNT - RESERVE
     }
 
     /// Wakes `waker` when a buffer comes back.
@@ -130,6 +146,7 @@ struct Loan {
 
 impl Drop for Loan {
     fn drop(&mut self) {
+        self.buffers.on_loan.set(self.buffers.on_loan.get() - 1);
         self.buffers.put(self.id);
         for starved in self.buffers.starved.take() {
             starved.wake();
@@ -137,17 +154,40 @@ impl Drop for Loan {
     }
 }
 
-/// Received bytes in a buffer on loan.
+/// Received bytes, in a buffer on loan as a rule.
 pub(crate) struct Received {
-    loan: Option<Loan>,
+    source: Source,
     start: usize,
     end: usize,
+}
+
+enum Source {
+    Nothing,
+    Loan(Loan),
+    Copy { bytes: Box<[u8]>, _counted: Counted },
+}
+
+/// One of a connection's copies, as long as it lives.
+struct Counted(Rc<Cell<usize>>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
 }
 
 impl Received {
     /// No bytes: the end of the stream.
     pub(super) const fn empty() -> Self {
-        Self { loan: None, start: 0, end: 0 }
+        Self { source: Source::Nothing, start: 0, end: 0 }
+    }
+
+    /// The same bytes in memory of their own, counted among `copies` as long as they live; the buffer goes back.
+    pub(super) fn into_copy(self, copies: &Rc<Cell<usize>>) -> Self {
+        let bytes: Box<[u8]> = (*self).into();
+        let end = bytes.len();
+        copies.set(copies.get() + 1);
+        Self { source: Source::Copy { bytes, _counted: Counted(Rc::clone(copies)) }, start: 0, end }
     }
 
     /// Forgets the first `len` bytes.
@@ -161,7 +201,11 @@ impl Deref for Received {
 
     #[inline]
     fn deref(&self) -> &[u8] {
-        let Some(loan) = &self.loan else { return &[] };
+        let loan = match &self.source {
+            Source::Nothing => return &[],
+            Source::Copy { bytes, .. } => return &bytes[self.start..self.end],
+            Source::Loan(loan) => loan,
+        };
         // SAFETY: the kernel wrote `end` bytes there and writes no more while the buffer is on loan; `start <= end <= LEN`.
         unsafe { slice::from_raw_parts(loan.buffers.start(loan.id).add(self.start), self.end - self.start) }
     }

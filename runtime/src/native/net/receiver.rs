@@ -19,6 +19,9 @@ const WAITING_MAX: usize = 8;
 pub(super) struct Receiver {
     buffers: Rc<Buffers>,
     arrived: RefCell<VecDeque<Received>>,
+    /// How many received bytes are copies, because buffers are scarce. At most [`WAITING_MAX`]: a task that keeps what it
+    /// received runs out of buffers, not of memory.
+    copies: Rc<Cell<usize>>,
     /// The receive that is under way.
     armed: Cell<Option<Key>>,
     /// It was asked to end.
@@ -39,6 +42,7 @@ impl Receiver {
         Rc::new(Self {
             buffers,
             arrived: RefCell::default(),
+            copies: Rc::default(),
             armed: Cell::new(None),
             ending: Cell::new(false),
             end: RefCell::new(None),
@@ -139,8 +143,14 @@ impl Sink for Receiver {
         }
         if let Some(id) = cqueue::buffer_select(flags) {
             // An error that comes with a buffer gives it back, too.
-            let received = self.buffers.lend(id, usize::try_from(result).unwrap_or(0));
+            let mut received = self.buffers.lend(id, usize::try_from(result).unwrap_or(0));
             if result > 0 {
+                if self.waiting.borrow().is_none()
+                    && self.buffers.is_scarce()
+                    && self.copies.get() < WAITING_MAX
+                {
+                    received = received.into_copy(&self.copies);
+                }
                 let mut arrived = self.arrived.borrow_mut();
                 arrived.push_back(received);
                 if arrived.len() >= WAITING_MAX {
