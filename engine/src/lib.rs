@@ -19,6 +19,7 @@ pub mod stream;
 pub mod table;
 pub mod task;
 pub mod testing;
+pub mod timer;
 pub mod watermark;
 pub mod window;
 pub mod worker;
