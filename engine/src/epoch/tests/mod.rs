@@ -1,0 +1,5 @@
+mod formats;
+mod machines;
+mod recovery;
+mod simulation;
+mod world;
