@@ -38,7 +38,7 @@ fn any_config() -> impl Strategy<Value = Config> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(ProptestConfig::with_cases(100))]
 
     #[test]
     fn committed_output_is_that_of_an_oracle(config in any_config(), seed in any::<u64>(), steps in 0..2_000_usize) {
