@@ -159,3 +159,30 @@ fn a_list_that_claims_more_than_there_is_costs_nothing() {
     let refused = CommitRecord::decode(&bytes).unwrap_err();
     assert_eq!(refused, FormatError::Unknown { record: "commit record", found: 9, known: 1 });
 }
+
+#[test]
+fn layout_is_fixed() {
+    let mark = Mark { job: JobId(1), attempt: Attempt(2), epoch: Epoch(3), task: TaskId(4) };
+    let target = Target::Partition { topic: TopicId::from_bytes([7; 16]), partition: 6 };
+    let piece = PieceHeader { id: PieceId { mark, index: 5 }, target }.encode();
+    let numbers = [&[1, 2, 1][..], &[0; 7], &[2], &[0; 7], &[3], &[0; 7], &[4, 0, 0, 0, 5, 0, 0, 0]].concat();
+    assert_eq!(piece[..], [&numbers[..], &[7; 16], &[6, 0, 0, 0]].concat());
+    let entry = CommitEntry { job: JobId(1), attempt: Attempt(2), epoch: Epoch(3), pieces: Some(9) };
+    let commit = CommitRecord { number: CommitNumber(8), entries: vec![entry] }.encode();
+    let head = [&[1, 8][..], &[0; 7], &[1, 0, 0, 0]].concat();
+    let body = [&[1][..], &[0; 7], &[2], &[0; 7], &[3], &[0; 7], &[1, 9, 0, 0, 0]].concat();
+    assert_eq!(commit, [head, body].concat());
+    let attempt = AttemptRecord {
+        job: JobId(1),
+        attempt: Attempt(2),
+        plan: 3,
+        first_epoch: Epoch(4),
+        after_commit: CommitNumber(5),
+        is_together: true,
+        tasks: vec![TaskId(6)],
+        participants: vec![ShardId(7), ShardId(8)],
+    };
+    let fields = (1..=5_u64).flat_map(u64::to_le_bytes).collect::<Vec<_>>();
+    let lists = [1, 0, 0, 0, 6, 0, 0, 0, 2, 0, 0, 0, 7, 0, 8, 0];
+    assert_eq!(attempt.encode(), [&[1, 1][..], &fields, &lists].concat());
+}

@@ -204,3 +204,39 @@ fn buffers_of_committed_epochs_are_used_again() {
     }
     assert!(addresses.len() <= 4 * RANGES_MAX, "{} buffers", addresses.len());
 }
+
+#[test]
+fn layout_is_fixed() {
+    let only = |delta: Delta| delta.runs.iter().map(|run| run.bytes.to_vec()).collect::<Vec<_>>();
+    // All in one key group, so that there is one run.
+    let groups = KeyGroups::new(1).unwrap();
+    let fixed = TableSpec { groups, range: groups.all(), ..spec(Width::Fixed(2), Width::Fixed(3)) };
+    let mut table = PointTable::new(fixed);
+    table.put(Namespace(5), HashedKey::new(b"ab"), b"xyz");
+    table.put(Namespace(5), HashedKey::new(b"cd"), b"uvw");
+    table.remove(Namespace(5), HashedKey::new(b"ab"));
+    table.drop_namespace(Namespace(5));
+    let body =
+        [&[1, 5, 0, 0, 0, 0, 0, 0, 0, 2, 0, 2, 0][..], b"abxyzcduvw", &[3, 0, 1, 0], b"ab", &[4, 0]].concat();
+    let head = [
+        &[1, 1, 1, 0, 0, 0, 1, 0, 7, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0][..],
+        &[42, 0, 0, 0, 0, 0, 0, 0, body.len() as u8, 0, 0, 0, 0, 0, 0, 0],
+    ]
+    .concat();
+    assert_eq!(only(table.seal(Epoch(9))), [[head, body].concat()]);
+
+    let variable = TableSpec { groups, range: groups.all(), ..spec(Width::Variable, Width::Variable) };
+    let mut table = OrderedTable::new(variable);
+    let key = HashedKey::new(b"k");
+    table.put(Namespace(5), key, b"o", b"v");
+    table.put(Namespace(5), key, b"p", b"");
+    table.remove_range(Namespace(5), key, std::ops::Bound::Included(b"o"), std::ops::Bound::Unbounded);
+    let runs = only(table.seal(Epoch(9)));
+    let body = [
+        &[1, 5, 0, 0, 0, 0, 0, 0, 0, 2, 0, 2, 0][..],
+        &[2, b'k', 1, b'o', 1, b'v', 0, 1, b'p', 0],
+        &[5, 0, 1, b'k', 1, 1, b'o', 0],
+    ]
+    .concat();
+    assert_eq!(runs[0][RunHeader::BYTES..], body);
+}
