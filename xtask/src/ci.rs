@@ -1,7 +1,7 @@
 //! What CI runs.
 
 use crate::{
-    fuzz, sanitize,
+    fuzz,
     shell::{Failure, cargo, execute, steps},
     targets,
 };
@@ -24,7 +24,5 @@ pub(crate) fn run() -> Result<(), Failure> {
         }),
         ("tests", &targets::test),
         ("fuzz targets", &|| fuzz::run(&fuzz::Options::all(FUZZ_RUNS))),
-        ("address sanitizer", &|| sanitize::run(sanitize::Sanitizer::Address)),
-        ("thread sanitizer", &|| sanitize::run(sanitize::Sanitizer::Thread)),
     ])
 }
