@@ -1,6 +1,6 @@
 //! The coordinator of consumer groups: of those whose partition of `__consumer_offsets` this shard owns.
 //!
-//! A partition's groups are rebuilt by reading it from the start ([`load`]); until then its groups are refused as loading.
+//! A partition's groups are rebuilt by reading it from the start; until then its groups are refused as loading.
 //! Whatever a client is told is durable in that partition before it is told.
 
 mod hash;
