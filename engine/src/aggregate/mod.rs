@@ -28,7 +28,7 @@ use std::marker::PhantomData;
 ///
 /// Aggregates see records in no particular order; `output` must not depend on it.
 pub trait Aggregate<T: ?Sized>: 'static {
-    /// What is remembered of the records so far. Must be [`Data::FLAT`]: no strings and vectors.
+    /// What is remembered of the records so far. Must be flat: no strings and vectors.
     type State: Data;
     /// What comes out.
     type Output;

@@ -162,7 +162,7 @@ pub fn access<A: Archived>(bytes: &[u8]) -> Result<&A, ArchiveError> {
 /// Reads archived bytes without a check.
 ///
 /// # Safety
-/// `bytes` were written by [`write`] for a value whose archived form is `A`, or have passed [`access`] as `A`.
+/// `bytes` were written by [`write()`] for a value whose archived form is `A`, or have passed [`access`] as `A`.
 #[inline]
 pub(crate) unsafe fn access_trusted<A: Archived>(bytes: &[u8]) -> &A {
     // SAFETY: the caller's promise is the callee's.

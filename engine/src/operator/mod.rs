@@ -45,7 +45,7 @@ pub trait Push<T: ?Sized> {
 }
 
 /// A step of a chain. Implement it for what the built-in operators can't say, and add it with
-/// [`Stream::apply`](crate::stream::Stream::apply); [`testing::run`](crate::testing::run) drives one alone.
+/// [`Stream::apply`](crate::stream::Stream::apply); the `testing` module drives one alone.
 ///
 /// Hooks are called in the order of the chain. Watermarks, timers and the end go on to the next operator by themselves
 /// when the hook returns `Done`. An operator that returns `More` is called again with the same arguments; one that has

@@ -1,7 +1,7 @@
 //! The point table: key -> value.
 //!
 //! The design is that of one cache line a touch. An entry of small fixed widths lies in a line of 64 bytes together with what
-//! its epoch knows about it ([`line`]); lines make up segments, and segments a map that grows without long stops
+//! its epoch knows about it ([`mod@line`]); lines make up segments, and segments a map that grows without long stops
 //! ([`flat`]). So the one miss that a wide set of keys costs can be fetched ahead: operators collect the keys of a batch,
 //! [`prefetch`](PointTable::prefetch) them all, and touch them then. Wider or variable entries lie in blocks beside the lines
 //! ([`blocks`]), which costs a second miss.
