@@ -19,6 +19,7 @@ pub(crate) mod queues;
 mod writer;
 
 use crate::{
+    dirs::Hex,
     error::IoError,
     fatal::{Fatal, FatalError},
     log::LogInner,
@@ -33,7 +34,8 @@ use queues::{Pending, Queues};
 use std::{
     cell::RefCell,
     collections::VecDeque,
-    path::PathBuf,
+    fmt,
+    path::{Path, PathBuf},
     rc::{Rc, Weak},
 };
 
@@ -42,8 +44,10 @@ use std::{
 const RESERVE_SLACK: usize = 8 * BLOCK_SIZE;
 /// A file holds the checkpoints of all logs at least so many times: else the journal would hold little else.
 const CHECKPOINTS_PER_FILE: usize = 4;
-/// The shortest journal file, in bytes: the longest frame twice.
-pub(crate) const FILE_LEN_MIN: u64 = 2 * FRAME_LEN_MAX as u64;
+/// The shortest journal file, in bytes. Frames of short files are shorter than they may be.
+const FILE_LEN_MIN: u64 = 128 * 1024;
+/// Appends wait when no file is free and less than this part of one is left: what is queued by then still fits.
+const LAST_ROOM: u64 = 4;
 
 /// A journal that is being written.
 pub(crate) struct Journal {
@@ -104,6 +108,8 @@ struct LiveFile {
 enum Stop {
     /// The journal is in use.
     No,
+    /// Files are not kept free any more; what is queued is still written.
+    Ending,
     /// Closing frames are to be written once the queues are empty.
     Closing(u8),
     /// Nothing more is written.
@@ -139,14 +145,14 @@ impl Journal {
         fatal: &Fatal,
     ) -> Result<Rc<Self>, IoError> {
         let id = random_bytes();
-        let folder = journals.join(crate::dirs::Hex(&id).to_string());
+        let folder = journals.join(Hex(&id).to_string());
         crate::dirs::make_folder(&journals, &folder).await?;
         let (checkpoints_len, logs) = logs.fold((0, 0), |(len, logs), log| (len + log, logs + 1));
         let needed = reserve_len(checkpoints_len, logs, options.frame_scope) * CHECKPOINTS_PER_FILE as u64;
-        let file_len =
-            options.journal_file_bytes.max(FILE_LEN_MIN).max(needed).next_multiple_of(BLOCK_SIZE as u64);
-        let first = files::make(&folder, 0, file_len).await?;
-        let second = files::make(&folder, 1, file_len).await?;
+        let least = FILE_LEN_MIN.max(needed).next_multiple_of(BLOCK_SIZE as u64);
+        let wanted = least.max(options.journal_file_bytes.next_multiple_of(BLOCK_SIZE as u64));
+        let (first, second) = make_first(&folder, wanted, least).await?;
+        let file_len = first.len;
         let live = LiveFile { file: first, ordinal: 1, first_sequence: 1, touched: Vec::new() };
         let state = State {
             queues: Queues::default(),
@@ -190,8 +196,15 @@ impl Journal {
     pub(crate) fn has_room(&self, len: usize) -> bool {
         let state = self.state.borrow();
         let waiting = state.queues.bytes() + state.held_bytes;
-        let has_space = !state.free.is_empty() || state.class_room(self) >= FRAME_LEN_MAX as u64;
+        let last_room = (FRAME_LEN_MAX as u64).min(self.file_len / LAST_ROOM);
+        let has_space = !state.free.is_empty() || state.class_room(self) >= last_room;
         waiting == 0 || (has_space && waiting + len <= self.options.queue_bytes)
+    }
+
+    /// The longest batch that goes through the journal, in bytes: one that fits what a file has left less often than
+    /// not would waste the rest of it.
+    pub(crate) fn append_len_max(&self) -> usize {
+        (self.file_len / LAST_ROOM) as usize
     }
 
     /// Waits for the next change of what [`Journal::has_room`] tells.
@@ -298,6 +311,47 @@ impl Journal {
         self.work.notify();
         self.chores.notify();
         self.room.notify();
+    }
+}
+
+/// Makes the first two files. On a full disk they become shorter, so that it can be emptied.
+async fn make_first(folder: &Path, wanted: u64, least: u64) -> Result<(JournalFile, JournalFile), IoError> {
+    let mut len = wanted;
+    loop {
+        let made = match files::make(folder, 0, len).await {
+            Ok(first) => match files::make(folder, 1, len).await {
+                Ok(second) => return Ok((first, second)),
+                Err(error) => {
+                    files::remove(first).await?;
+                    error
+                }
+            },
+            Err(error) => error,
+        };
+        if !made.is_full() || len == least {
+            return Err(made);
+        }
+        len = (len / 2).next_multiple_of(BLOCK_SIZE as u64).max(least);
+        tracing::warn!(len, "the disk is full: the journal's files are shorter than they should be");
+    }
+}
+
+impl fmt::Debug for Journal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.state.borrow();
+        f.debug_struct("Journal")
+            .field("id", &Hex(&self.id).to_string())
+            .field("sequence", &state.sequence)
+            .field("durable_through", &state.durable_through)
+            .field("live_from", &state.live_from)
+            .field("live_told", &state.live_told)
+            .field("files", &(state.live.len(), state.free.len(), state.files_made))
+            .field("remaining", &state.remaining())
+            .field("queued_bytes", &state.queues.bytes())
+            .field("held_bytes", &state.held_bytes)
+            .field("stop", &state.stop)
+            .field("stats", &state.stats)
+            .finish_non_exhaustive()
     }
 }
 

@@ -27,7 +27,7 @@ pub use watch::Watcher;
 
 use crate::{
     epochs::EpochTable,
-    error::IoError,
+    fatal::FatalError,
     journal::{
         entry::{Body, Checkpoint, Entry, Place, SpliceMark},
         queues::Pending,
@@ -37,7 +37,7 @@ use crate::{
     producer::ProducerTable,
     recovery::LogState as Recovered,
     shared::Shared,
-    signal::{Done, Turnstile},
+    signal::{Done, Signal, Turnstile},
 };
 use millrace_record::{LeaderEpoch, Offset};
 use segments::Segments;
@@ -68,6 +68,8 @@ pub(crate) struct LogInner {
     /// Who writes segments goes in here.
     io: Turnstile,
     waiters: Waiters,
+    /// Notified when an entry of it is durable.
+    settled: Signal,
     /// Finished once the journal has a checkpoint of it.
     pub(crate) known: Rc<Done>,
     /// Whether its folder, and those above it, are named durably.
@@ -109,7 +111,7 @@ struct State {
 }
 
 /// Where a log is in its life.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 enum Status {
     Open,
     /// Something removes it; finished when that is durable.
@@ -122,8 +124,9 @@ enum Status {
 /// Which of a log's entries are where.
 #[derive(Default)]
 struct Entries {
-    /// Number of the last entry that was made.
+    /// Number of the last entry that was made, and of the last that the journal has durably.
     made: u64,
+    durable: u64,
     /// Files of the journal with entries that no checkpoint contains, oldest first.
     framed: VecDeque<FramedIn>,
     /// The file with the latest checkpoint.
@@ -132,6 +135,8 @@ struct Entries {
     covered: u64,
     /// Every entry up to this number is contained in a durable checkpoint.
     checkpointed: u64,
+    /// The frame that tells that the log is removed is on its way.
+    removal_framed: bool,
     /// The last file that has listed this log.
     listed_in: u64,
 }
@@ -161,8 +166,10 @@ pub(crate) enum Checkpointing {
     Ready(Checkpoint),
     /// The log has gone on in a way that the captured state does not know: it is to be captured again.
     Stale,
-    /// The log is being removed, and its last checkpoint is queued.
+    /// The log is being removed, and its last checkpoint is on its way.
     Removing(Rc<Done>),
+    /// The log is removed, and needs none.
+    Removed,
 }
 
 impl Log {
@@ -242,6 +249,23 @@ impl fmt::Debug for Log {
     }
 }
 
+impl fmt::Debug for LogInner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.state.borrow();
+        f.debug_struct("LogInner")
+            .field("key", &format_args!("{}", self.key))
+            .field("offsets", &(state.start, state.durable_end, state.end))
+            .field("place", &state.segments.end())
+            .field("status", &state.status)
+            .field("held", &state.held.len())
+            .field("door", &self.door)
+            .field("io", &self.io)
+            .field("preparing", &state.preparing.is_some())
+            .field("writing_behind", &state.writing_behind)
+            .finish_non_exhaustive()
+    }
+}
+
 impl State {
     fn high_watermark(&self) -> Offset {
         self.durable_end.min(self.replicated_end)
@@ -291,6 +315,7 @@ impl LogInner {
             door: Turnstile::default(),
             io: Turnstile::default(),
             waiters: Waiters::default(),
+            settled: Signal::default(),
             known: Rc::default(),
             folder_named: Cell::new(place.position > 0),
             checkpoint_len: Cell::new(checkpoint_len),
@@ -326,8 +351,12 @@ impl LogInner {
     /// The checkpoint that tells what was captured.
     pub(crate) fn checkpoint_of(&self, captured: &Captured) -> Checkpointing {
         let mut state = self.state.borrow_mut();
-        if let Status::Removing(done) = &state.status {
-            return Checkpointing::Removing(Rc::clone(done));
+        match &state.status {
+            Status::Removed => return Checkpointing::Removed,
+            Status::Removing(done) if state.entries.removal_framed => {
+                return Checkpointing::Removing(Rc::clone(done));
+            }
+            _ => {}
         }
         // A later checkpoint may be on its way, or the log was cut: this one would bring back what is no more.
         if captured.cuts != state.cuts || captured.covered < state.entries.covered {
@@ -359,6 +388,9 @@ impl LogInner {
         {
             let mut state = self.state.borrow_mut();
             state.entries.checkpointed = state.entries.checkpointed.max(captured.covered);
+            if state.cuts != captured.cuts {
+                return;
+            }
         }
         // Entries that are held back are contained too, and the checkpoint is what makes them durable.
         self.advance(captured.end);
@@ -367,8 +399,10 @@ impl LogInner {
     }
 
     /// An entry went into a frame. Tells whether the file that holds it has not heard of this log before.
-    pub(crate) fn note_framed(&self, file: u64, sequence: u64, number: u64) -> bool {
+    pub(crate) fn note_framed(&self, file: u64, sequence: u64, pending: &Pending) -> bool {
         let entries = &mut self.state.borrow_mut().entries;
+        let number = pending.number;
+        entries.removal_framed |= matches!(&pending.entry.body, Body::Checkpoint(last) if !last.present);
         if number == 0 {
             entries.checkpoint_file = file;
         } else {
@@ -395,9 +429,29 @@ impl LogInner {
     }
 
     /// An entry is durable.
-    pub(crate) fn on_durable(&self, entry: &Entry) {
-        if let Some((_, header)) = entry.body.batch() {
+    pub(crate) fn on_durable(&self, pending: &Pending) {
+        if pending.number > 0 {
+            self.state.borrow_mut().entries.durable = pending.number;
+            self.settled.notify();
+        }
+        if let Some((_, header)) = pending.entry.body.batch() {
             self.advance(header.next_offset());
+        }
+    }
+
+    /// Waits until no entry of the log is on its way. That all its batches are durable is not enough: a checkpoint may
+    /// have made them so before their entries came to the journal.
+    async fn settle(&self) -> Result<(), FatalError> {
+        loop {
+            let wait = self.settled.wait();
+            self.shared.fatal.check()?;
+            {
+                let entries = &self.state.borrow().entries;
+                if entries.durable == entries.made {
+                    return Ok(());
+                }
+            }
+            wait.await;
         }
     }
 
@@ -425,10 +479,5 @@ impl LogInner {
     fn resize_checkpoint(&self, state: &State) {
         let len = Checkpoint::entry_len(state.epochs.len());
         self.shared.journal.resize_log(self.checkpoint_len.replace(len), len);
-    }
-
-    fn io_error(&self, error: IoError) -> IoError {
-        tracing::warn!(log = %self.key, %error);
-        error
     }
 }

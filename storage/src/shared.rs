@@ -1,8 +1,15 @@
 //! What all logs of a shard share.
 
 use crate::{
-    cache::ReadCache, dirs::DataDirs, fatal::Fatal, journal::Journal, log::LogInner, memory::Memory,
-    options::StoreOptions, reserve::Reserve, signal::Turnstile,
+    cache::ReadCache,
+    dirs::DataDirs,
+    fatal::Fatal,
+    journal::{Journal, frame::FRAME_LEN_MAX},
+    log::LogInner,
+    memory::Memory,
+    options::StoreOptions,
+    reserve::Reserve,
+    signal::Turnstile,
 };
 use millrace_record::Offset;
 use std::{
@@ -37,6 +44,9 @@ impl Shared {
         reserve: Reserve,
     ) -> Self {
         let memory = Memory::new(options.memory_bytes);
+        let direct_append_bytes =
+            options.direct_append_bytes.min(journal.append_len_max()).min(FRAME_LEN_MAX / 2);
+        let options = StoreOptions { direct_append_bytes, ..options };
         Self {
             options,
             dirs,

@@ -3,6 +3,7 @@
 use std::{
     cell::{Cell, RefCell},
     collections::VecDeque,
+    fmt,
     future::Future,
     pin::Pin,
     rc::Rc,
@@ -10,7 +11,7 @@ use std::{
 };
 
 /// Wakes everybody who waits. Who waits looks again at what it waits for.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Signal {
     rung: Cell<u64>,
     waiting: RefCell<Vec<Waker>>,
@@ -53,7 +54,7 @@ impl Future for Wait<'_> {
 }
 
 /// Something that happens once.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Done {
     done: Cell<bool>,
     signal: Signal,
@@ -73,13 +74,13 @@ impl Done {
 }
 
 /// A door that one may hold at a time; the others go in in the order in which they came.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Turnstile {
     held: Cell<bool>,
     queue: RefCell<VecDeque<Rc<Waiting>>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Waiting {
     admitted: Cell<bool>,
     gone: Cell<bool>,
@@ -120,8 +121,19 @@ impl Turnstile {
     }
 }
 
+impl fmt::Debug for Turnstile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Turnstile({}, {} wait)", self.held.get(), self.queue.borrow().len())
+    }
+}
+
+impl fmt::Debug for Done {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Done({})", self.done.get())
+    }
+}
+
 /// Holds a [`Turnstile`] until it is dropped.
-#[derive(Debug)]
 pub(crate) struct Inside<'a>(&'a Turnstile);
 
 impl Drop for Inside<'_> {

@@ -1,7 +1,6 @@
 //! A shard's store: its logs and its journal.
 
 use crate::{
-    dirs::Hex,
     epochs::EpochTable,
     error::IoError,
     fatal::{Fatal, FatalError},
@@ -214,14 +213,14 @@ impl Store {
     pub async fn close(mut self) -> Result<(), FatalError> {
         let mut logs: Vec<_> = self.logs.borrow().values().cloned().collect();
         logs.iter().for_each(|log| log.close());
+        let journal = Rc::clone(&self.shared.journal);
+        journal.drain().await?;
+        let [writer, keeper] = [self.tasks.remove(0), self.tasks.remove(0)];
+        keeper.await;
         logs.retain(|log| log.has_changed());
-        let result = self.shared.journal.close(logs).await;
-        if result.is_ok() {
-            for task in self.tasks.drain(..2) {
-                task.await;
-            }
-        }
-        result
+        journal.close(logs).await?;
+        writer.await;
+        Ok(())
     }
 }
 
@@ -235,8 +234,12 @@ impl Drop for Store {
 
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let journal = Hex(&self.shared.journal.id).to_string();
-        f.debug_struct("Store").field("journal", &journal).field("logs", &self.logs.borrow().len()).finish()
+        let logs = self.logs.borrow();
+        f.debug_struct("Store")
+            .field("journal", &self.shared.journal)
+            .field("memory", &self.memory_bytes())
+            .field("logs", &logs.values().collect::<Vec<_>>())
+            .finish()
     }
 }
 

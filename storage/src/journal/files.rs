@@ -42,6 +42,14 @@ pub(crate) async fn make(folder: &Path, number: usize, len: u64) -> Result<Journ
     Ok(made)
 }
 
+/// Removes a file that nothing was written to.
+///
+/// # Errors
+/// The operating system's.
+pub(crate) async fn remove(made: JournalFile) -> Result<(), IoError> {
+    fs::remove_file(&made.path).await.map_err(IoError::on("remove", &made.path))
+}
+
 impl JournalFile {
     async fn fill(&self, folder: &Path) -> Result<(), IoError> {
         let on = |doing| IoError::on(doing, &self.path);

@@ -1,6 +1,6 @@
 //! The task that keeps files free: makes them as long as there may be more, and then frees the oldest.
 
-use super::{Journal, LiveFile, Stop, checkpoint_entry, files};
+use super::{Journal, LiveFile, State, Stop, checkpoint_entry, files};
 use crate::{
     concurrent::for_each,
     fatal::FatalError,
@@ -20,7 +20,7 @@ impl Journal {
             let wait = self.chores.wait();
             let (free, made, oldest) = {
                 let state = self.state.borrow();
-                if state.stop == Stop::Stopped || self.fatal.get().is_some() {
+                if state.stop != Stop::No || self.fatal.get().is_some() {
                     return;
                 }
                 (state.free.len(), state.files_made, state.live.len() > 1)
@@ -70,9 +70,9 @@ impl Journal {
                 if state.live_from < needed_from {
                     state.live_from = needed_from;
                     state.tell = true;
+                    self.work.notify();
                 }
             }
-            self.work.notify();
             self.fatal.check()?;
             wait.await;
         }
@@ -121,6 +121,7 @@ impl Journal {
                     }
                     Checkpointing::Removing(done) => waiting.push((log, captured, done)),
                     Checkpointing::Stale => logs.push(log),
+                    Checkpointing::Removed => {}
                 }
             }
             for (log, captured, done) in waiting {
@@ -148,18 +149,33 @@ impl Journal {
         Ok(flushed.take().into_values().collect())
     }
 
-    /// Writes everything out, then two closing frames: the second tells that the first is durable.
+    /// Waits until nothing waits for the journal, and has the keeper end. Nothing more is appended meanwhile.
+    ///
+    /// # Errors
+    /// If the store fails before the end.
+    pub(crate) async fn drain(&self) -> Result<(), FatalError> {
+        self.wait_until(|state| state.queues.is_empty() && state.held_bytes == 0).await?;
+        self.state.borrow_mut().stop = Stop::Ending;
+        self.chores.notify();
+        Ok(())
+    }
+
+    /// Writes everything out, then two closing frames: the second tells that the first is durable. The keeper has ended.
     ///
     /// # Errors
     /// If the store fails before the end.
     pub(crate) async fn close(self: &Rc<Self>, logs: Vec<Rc<LogInner>>) -> Result<(), FatalError> {
         self.checkpoint(logs).await?;
         self.state.borrow_mut().stop = Stop::Closing(2);
+        self.work.notify();
+        self.wait_until(|state| state.stop == Stop::Stopped).await
+    }
+
+    async fn wait_until(&self, holds: impl Fn(&State) -> bool) -> Result<(), FatalError> {
         loop {
             let wait = self.chores.wait();
-            self.work.notify();
             self.fatal.check()?;
-            if self.state.borrow().stop == Stop::Stopped {
+            if holds(&self.state.borrow()) {
                 return Ok(());
             }
             wait.await;

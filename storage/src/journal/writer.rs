@@ -4,7 +4,7 @@ use super::{
     Journal, State, Stop,
     entry::Body,
     files::JournalFile,
-    frame::{FRAME_HEADER_LEN, FRAME_LEN_MAX, FrameHeader},
+    frame::{self, FRAME_HEADER_LEN, FRAME_LEN_MAX, FrameHeader},
     queues::Pending,
 };
 use crate::{fatal::FatalError, options::Durability};
@@ -133,11 +133,13 @@ impl Journal {
         let len = header.padded_len();
         buffer[used..len].fill(0);
         state.checksum = header.seal(buffer);
+        debug_assert_eq!(frame::Frame::parse(&buffer[..len]).err(), None, "recovery reads what is written");
         state.sequence = header.sequence;
         state.tell = false;
         let needs_sync =
             |pending: &Pending| pending.number == 0 || pending.log.options().durability == Durability::Fsync;
-        let sync = taken.iter().any(needs_sync) || taken.is_empty();
+        let tells = taken.is_empty() || state.live_from > state.live_told;
+        let sync = tells || taken.iter().any(needs_sync);
         let frame = Frame {
             file: state.current().file.clone(),
             position: state.position,
@@ -186,7 +188,7 @@ impl Journal {
             }
         }
         for pending in taken.drain(..) {
-            pending.log.on_durable(&pending.entry);
+            pending.log.on_durable(&pending);
             if let Some(done) = pending.done {
                 done.finish();
             }
@@ -222,7 +224,7 @@ impl State {
     fn note_framed(&mut self, sequence: u64, taken: &[Pending]) {
         let current = self.live.back_mut().expect("a journal always has a file that is being written");
         for pending in taken {
-            if pending.log.note_framed(current.ordinal, sequence, pending.number) {
+            if pending.log.note_framed(current.ordinal, sequence, pending) {
                 current.touched.push(Rc::downgrade(&pending.log));
             }
         }

@@ -169,6 +169,9 @@ impl LogInner {
             return Err(AppendError::TooLarge { len, max: options.batch_bytes_max });
         }
         if header.has_producer() {
+            if !state.segments.listed {
+                return Ok(Attempt::Needs(Need::Files));
+            }
             let Some(producers) = &state.producers else { return Ok(Attempt::Needs(Need::Producers)) };
             if let Verdict::Duplicate(seen) = producers.check(header)? {
                 let next_offset = seen.base_offset + i64::from(seen.last_offset_delta) + 1;

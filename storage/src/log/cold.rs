@@ -181,12 +181,12 @@ impl LogInner {
 
     /// Reads the window that holds `offset`, by way of the index.
     pub(super) async fn seek(
-        &self,
+        self: &Rc<Self>,
         source: &Source,
         offset: Offset,
         len: usize,
     ) -> Result<Window, ReadError> {
-        let found = self.with_index(source, |index| index.before_offset(offset)).await?;
+        let found = self.with_index(source.base, |index| index.before_offset(offset)).await?.flatten();
         let (mut first, mut position) = found.unwrap_or((source.base, SEGMENT_HEADER_LEN));
         let mut trusts_index = true;
         loop {

@@ -139,14 +139,15 @@ impl Log {
     /// has a use for this: what is dropped may have been acknowledged. Durable when it returns.
     ///
     /// # Errors
-    /// [`CutError`]; the log is as it was then, unless the store has failed.
+    /// [`CutError`]; the log is as it was then, unless the store has failed. A batch that reaches over the log's start
+    /// can't be dropped: the log would end before it starts.
     pub async fn cut(&self, offset: Offset) -> Result<Offset, CutError> {
         let log = &self.0;
         let _inside = log.door.enter().await;
         // One at a time: the journal's reserve has room for one.
         let _only = log.shared.cuts.enter().await;
         log.check_cut(offset)?;
-        self.durable().await?;
+        log.settle().await?;
         if log.flush_all().await?.is_none() {
             return Err(CutError::Closed);
         }
@@ -155,6 +156,9 @@ impl Log {
         }
         log.ensure_listed().await?;
         let edge = log.edge(offset).await?;
+        if edge.to < self.start_offset() {
+            return Err(CutError::OutOfRange { offset, start: self.start_offset(), end: self.end_offset() });
+        }
         log.perform_cut(&edge).await?;
         Ok(edge.to)
     }
@@ -285,7 +289,7 @@ impl LogInner {
     }
 
     /// Removes the segments that end before the log's start. One that stays behind is found and removed later.
-    async fn remove_before_start(&self) {
+    pub(super) async fn remove_before_start(&self) {
         let _io = self.io.enter().await;
         let removed = {
             let state = &mut *self.state.borrow_mut();

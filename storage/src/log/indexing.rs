@@ -14,65 +14,84 @@ use millrace_record::Offset;
 use millrace_runtime::fs;
 use std::rc::Rc;
 
+/// What the index of a segment still lacks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Lack {
+    /// Everything before this offset and position.
+    Before(Offset, u64),
+    /// Everything.
+    All,
+}
+
 impl LogInner {
-    /// Looks something up in the index of a segment, which knows all batches that its file holds.
+    /// Looks something up in the index of the segment at `base`, which knows all batches that its file holds. `None` if
+    /// the segment is gone.
     pub(super) async fn with_index<R>(
-        &self,
-        source: &Source,
-        look: impl FnOnce(&SegmentIndex) -> R,
-    ) -> Result<R, ReadError> {
-        let (until, until_position) = {
-            let state = self.state.borrow();
-            match state
-                .segments
-                .get(source.base)
-                .filter(|segment| segment.id == source.id)
-                .map(|at| &at.index)
-            {
-                Some(Indexed::Whole(index)) => return Ok(look(index)),
-                Some(Indexed::From(offset, position, _)) => (*offset, *position),
-                Some(Indexed::Elsewhere) | None => (Offset::MAX, source.end),
+        self: &Rc<Self>,
+        base: Offset,
+        look: impl Fn(&SegmentIndex) -> R,
+    ) -> Result<Option<R>, ReadError> {
+        loop {
+            let Some(source) = self.source_of(base).await? else { return Ok(None) };
+            let lack = {
+                let state = self.state.borrow();
+                match state.segments.get(base).filter(|segment| segment.id == source.id).map(|at| &at.index) {
+                    Some(Indexed::Whole(index)) => return Ok(Some(look(index))),
+                    Some(Indexed::From(offset, position, _)) => Lack::Before(*offset, *position),
+                    Some(Indexed::Elsewhere) => Lack::All,
+                    None => continue,
+                }
+            };
+            if let (Lack::All, Some(index)) = (lack, self.shared.cache.index(source.id)) {
+                return Ok(Some(look(&index)));
             }
-        };
-        if let Some(index) = self.shared.cache.index(source.id) {
-            return Ok(look(&index));
-        }
-        let earlier = self.build_index(source, until, until_position).await?;
-        {
-            let state = &mut *self.state.borrow_mut();
-            if let Some(segment) =
-                state.segments.get_mut(source.base).filter(|segment| segment.id == source.id)
-                && let Indexed::From(_, _, own) = &mut segment.index
-            {
-                let mut whole = std::mem::replace(own, SegmentIndex::new(source.base, SEGMENT_HEADER_LEN));
-                whole.prepend(&earlier);
-                let found = look(&whole);
-                segment.index = Indexed::Whole(whole);
-                return Ok(found);
+            let built = self.build_index(&source, lack).await?;
+            let found = look(&built);
+            if self.take_index(&source, lack, built) {
+                return Ok(Some(found));
             }
         }
-        let earlier = Rc::new(earlier);
-        if self.is_current(source) {
-            self.shared.cache.keep_index(source.id, Rc::clone(&earlier));
-            self.shared.memory.relieve(&self.shared.cache);
-        }
-        Ok(look(&earlier))
     }
 
-    /// The index of all batches before `until`, which lies at `until_position`.
-    async fn build_index(
-        &self,
-        source: &Source,
-        until: Offset,
-        until_position: u64,
-    ) -> Result<SegmentIndex, ReadError> {
-        let saved = self
-            .saved_index(source.base)
-            .await
-            .filter(|index| index.end() <= until && source.end_offset.is_none_or(|end| index.end() == end));
+    /// Keeps an index that was built. Tells whether it is all that there is to know; if not, it was put where the rest
+    /// is, or what was lacking has changed meanwhile: it is to be looked at again.
+    fn take_index(&self, source: &Source, lack: Lack, built: SegmentIndex) -> bool {
+        {
+            let state = &mut *self.state.borrow_mut();
+            let segment = state.segments.get_mut(source.base).filter(|segment| segment.id == source.id);
+            match (segment.map(|segment| &mut segment.index), lack) {
+                (Some(Indexed::Elsewhere), Lack::All) => {}
+                (Some(index), Lack::Before(from, at)) => {
+                    if let Indexed::From(offset, position, own) = index
+                        && (*offset, *position) == (from, at)
+                    {
+                        let mut whole =
+                            std::mem::replace(own, SegmentIndex::new(source.base, SEGMENT_HEADER_LEN));
+                        whole.prepend(&built);
+                        *index = Indexed::Whole(whole);
+                    }
+                    return false;
+                }
+                _ => return false,
+            }
+        }
+        self.shared.cache.keep_index(source.id, Rc::new(built));
+        self.shared.memory.relieve(&self.shared.cache);
+        true
+    }
+
+    /// The index of what is lacking.
+    async fn build_index(self: &Rc<Self>, source: &Source, lack: Lack) -> Result<SegmentIndex, ReadError> {
+        let (until, until_position) = match lack {
+            Lack::Before(offset, position) => (offset, position),
+            Lack::All => (source.end_offset.unwrap_or(Offset::MAX), source.end),
+        };
+        let saved = self.saved_index(source.base).await.filter(|index| match lack {
+            Lack::Before(..) => index.end() <= until,
+            Lack::All => Some(index.end()) == source.end_offset,
+        });
         let was_saved = saved.is_some();
         let mut index = saved.unwrap_or_else(|| SegmentIndex::new(source.base, SEGMENT_HEADER_LEN));
-        let until = until.min(source.end_offset.unwrap_or(Offset::MAX));
         while index.end() < until && index.end_position() < until_position {
             let window = source.window(index.end(), index.end_position(), WINDOW_MAX).await?;
             let mut walk = Walk::new(&window.bytes, window.base, 0);
@@ -82,8 +101,11 @@ impl LogInner {
                 }
             }
         }
-        if source.end_offset.is_some() && !was_saved {
-            self.write_index(source.base, &index).await;
+        if lack == Lack::All && !was_saved {
+            let _io = self.io.enter().await;
+            if self.is_current(source) {
+                self.write_index(source.base, &index).await;
+            }
         }
         Ok(index)
     }

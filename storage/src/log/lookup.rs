@@ -3,7 +3,7 @@
 //! Exact to the record, also inside compressed batches and where timestamps are out of order: the index tells for every
 //! place the largest timestamp before it, so the first batch that can hold the answer is found, and read.
 
-use super::{Isolation, Log, LogInner, ReadError, ReadRequest};
+use super::{Isolation, Log, LogInner, ReadError, ReadRequest, segments::Indexed};
 use crate::segment::index::{MaxTimestamp, SegmentIndex};
 use millrace_record::{LeaderEpoch, Offset, Scratch, SharedBatch, Timestamp};
 use std::rc::Rc;
@@ -71,7 +71,10 @@ impl Log {
             at = next;
         }
         match best {
-            Some(best) => self.first_from(best.batch, isolation, |found| found == best.timestamp).await,
+            Some(best) => {
+                let from = best.batch.max(self.start_offset());
+                self.first_from(from, isolation, |found| found == best.timestamp).await
+            }
             None => Ok(None),
         }
     }
@@ -85,10 +88,11 @@ impl Log {
     ) -> Result<Option<FoundOffset>, ReadError> {
         let mut scratch = Scratch::new(DECOMPRESSED_MAX);
         let start = offset;
-        loop {
+        // The index knows batches that nobody may see yet.
+        while offset < self.high_watermark() {
             let request = ReadRequest { offset, max_bytes: STEP, at_least_one: true, isolation };
             let batches = self.read(&request).await?.batches;
-            let Some(last) = batches.last() else { return Ok(None) };
+            let Some(last) = batches.last() else { break };
             offset = last.header().next_offset();
             for batch in &batches {
                 if let Some(found) = find_in(batch, start, &fits, &mut scratch) {
@@ -96,9 +100,10 @@ impl Log {
                 }
             }
         }
+        Ok(None)
     }
 
-    /// The largest timestamp of the batches from `offset` up to `end`.
+    /// The largest timestamp of the records from `offset` on in the batches before `end`.
     async fn largest_between(
         &self,
         mut offset: Offset,
@@ -106,14 +111,16 @@ impl Log {
         isolation: Isolation,
     ) -> Result<Option<MaxTimestamp>, ReadError> {
         let mut best = None::<MaxTimestamp>;
+        let (start, mut scratch) = (offset, Scratch::new(DECOMPRESSED_MAX));
         while offset < end {
             let request = ReadRequest { offset, max_bytes: STEP, at_least_one: true, isolation };
             let batches = self.read(&request).await?.batches;
             let Some(last) = batches.last() else { break };
             offset = last.header().next_offset();
-            for header in batches.iter().map(SharedBatch::header).filter(|header| header.base_offset < end) {
-                if best.is_none_or(|best| header.max_timestamp > best.timestamp) {
-                    best = Some(MaxTimestamp { timestamp: header.max_timestamp, batch: header.base_offset });
+            for batch in batches.iter().filter(|batch| batch.header().base_offset < end) {
+                let timestamp = largest_in(batch, start, &mut scratch);
+                if best.is_none_or(|best| timestamp > best.timestamp) {
+                    best = Some(MaxTimestamp { timestamp, batch: batch.header().base_offset });
                 }
             }
         }
@@ -142,6 +149,17 @@ fn find_in(
     }
 }
 
+/// The largest timestamp of a batch's records that are not before `start`.
+fn largest_in(batch: &SharedBatch, start: Offset, scratch: &mut Scratch) -> Timestamp {
+    let header = batch.header();
+    if header.base_offset >= start {
+        return header.max_timestamp;
+    }
+    let records = batch.as_batch().records(scratch).into_iter().flatten().flatten();
+    let visible = records.filter(|record| record.offset >= start);
+    visible.map(|record| record.timestamp).max().unwrap_or(header.max_timestamp)
+}
+
 /// Where a timestamp may be found.
 enum Hint {
     /// From this offset on.
@@ -161,8 +179,7 @@ impl LogInner {
         }
         let base = self.state.borrow().segments.holding(offset).map(|segment| segment.base);
         let Some(base) = base else { return Ok(Hint::From(offset)) };
-        let Some(source) = self.source_of(base).await? else { return Ok(Hint::From(offset)) };
-        let found = self.with_index(&source, |index| index.before_timestamp(timestamp)).await?;
+        let found = self.with_index(base, |index| index.before_timestamp(timestamp)).await?.flatten();
         Ok(found.map_or(Hint::From(offset), |(offset, _)| Hint::From(offset)))
     }
 
@@ -181,11 +198,11 @@ impl LogInner {
         if let Some(max) = known {
             return Ok(Some((max, next)));
         }
-        let Some(source) = self.source_of(base).await? else { return Ok(None) };
-        let max = self.with_index(&source, SegmentIndex::max_timestamp).await?;
-        if source.end_offset.is_some()
-            && let Some(segment) = self.state.borrow_mut().segments.get_mut(base)
-            && segment.id == source.id
+        let Some(max) = self.with_index(base, SegmentIndex::max_timestamp).await? else { return Ok(None) };
+        let state = &mut *self.state.borrow_mut();
+        if next < Offset::MAX
+            && let Some(segment) = state.segments.get_mut(base)
+            && matches!(segment.index, Indexed::Elsewhere)
         {
             segment.max_timestamp = Some(max);
         }

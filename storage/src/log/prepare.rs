@@ -14,7 +14,7 @@ use crate::{
     segment::header::{SEGMENT_HEADER_LEN, SegmentHeader},
     signal::Done,
 };
-use millrace_runtime::{AlignedBuf, BLOCK_SIZE, File, OpenOptions, fs, spawn};
+use millrace_runtime::{AlignedBuf, BLOCK_SIZE, File, OpenOptions, Queue, fs, spawn, spawn_into};
 use std::{cell::RefCell, io, path::Path, rc::Rc};
 
 /// What space a segment is given first, in bytes: little for the many partitions that never get more.
@@ -95,9 +95,9 @@ impl LogInner {
     }
 
     /// Learns which segments there are.
-    pub(super) async fn list(&self) -> Result<(), IoError> {
+    pub(super) async fn list(self: &Rc<Self>) -> Result<(), IoError> {
         let end = self.state.borrow().segments.end();
-        let mut older = Vec::new();
+        let (mut older, mut has_removed) = (Vec::new(), false);
         if fs::exists(&self.folder).await.map_err(IoError::on("look for", &self.folder))? {
             for entry in fs::read_dir(&self.folder).await.map_err(IoError::on("list", &self.folder))? {
                 let Some(base) = segments::base_of(&entry.name) else { continue };
@@ -108,13 +108,23 @@ impl LogInner {
                     tracing::info!(log = %self.key, base, "removing a segment behind the log's end");
                     let path = self.folder.join(&entry.name);
                     fs::remove_file(&path).await.map_err(IoError::on("remove", &path))?;
+                    has_removed = true;
                 }
             }
         }
-        let mut state = self.state.borrow_mut();
-        if !state.segments.listed {
-            state.segments.wake(older, || self.shared.next_id());
+        if has_removed {
+            // If it came back once the log has grown past it, it would be taken for a part of the log.
+            fs::sync_dir(&self.folder).await.map_err(IoError::on("sync", &self.folder))?;
         }
+        {
+            let mut state = self.state.borrow_mut();
+            if !state.segments.listed {
+                state.segments.wake(older, || self.shared.next_id());
+            }
+        }
+        // What an earlier life has not come to.
+        let log = Rc::clone(self);
+        spawn_into(Queue::Background, async move { log.remove_before_start().await });
         Ok(())
     }
 
@@ -155,7 +165,7 @@ impl LogInner {
         if sealed.is_some() {
             let log = Rc::clone(self);
             // What fails is raised there.
-            millrace_runtime::spawn_into(millrace_runtime::Queue::Background, async move {
+            spawn_into(Queue::Background, async move {
                 drop(log.flush_all().await);
             });
         }
@@ -193,7 +203,7 @@ impl LogInner {
             // The disk may have enough for this append, though not for those to come.
             reached = end.next_multiple_of(BLOCK_SIZE as u64);
             if !error.is_full() || reached >= wanted || reached <= allocated {
-                return Err(self.io_error(error));
+                return Err(error);
             }
             self.allocate(&file, allocated, reached - allocated, &path).await?;
         }

@@ -4,7 +4,7 @@ use super::{CutError, LogInner, Status};
 use crate::{
     error::IoError,
     fatal::FatalError,
-    journal::{checkpoint_entry, entry::Checkpoint},
+    journal::entry::{Body, Checkpoint, Place},
     key::LogKind,
     signal::Done,
 };
@@ -21,20 +21,19 @@ impl LogInner {
     pub(crate) async fn remove(self: &Rc<Self>) -> Result<(), CutError> {
         let _inside = self.door.enter().await;
         let journal = &self.shared.journal;
-        while !journal.has_room(0) {
-            journal.wait_for_room().await?;
-        }
         let done = Rc::<Done>::default();
         {
-            let mut state = self.state.borrow_mut();
+            let state = &mut *self.state.borrow_mut();
             if !state.is_open() {
                 return Err(CutError::Closed);
             }
             state.status = Status::Removing(Rc::clone(&done));
+            let place = Place { segment: 0, position: 0 };
+            let checkpoint = Checkpoint { present: false, place, ..self.present(state) };
+            // Behind all other entries of the log, so that nothing of it is said after this.
+            self.queue(state, Body::Checkpoint(checkpoint), None, Some(Rc::clone(&done)));
         }
         self.waiters.wake_all();
-        let checkpoint = Checkpoint { present: false, ..self.present_checkpoint() };
-        journal.push_maintenance(checkpoint_entry(self, checkpoint, &done));
         journal.wait_for(&done).await?;
         let _io = self.io.enter().await;
         {
@@ -78,6 +77,7 @@ impl LogInner {
         let held = std::mem::take(&mut self.state.borrow_mut().held);
         held.into_iter().filter_map(|pending| pending.done).for_each(|done| done.finish());
         self.waiters.wake_all();
+        self.settled.notify();
     }
 
     /// Waits until the journal knows the log.

@@ -373,3 +373,39 @@ fn mark_of(batch: &SharedBatch, scratch: &mut Scratch) -> Option<(PieceMark, u32
     let mut records = batch.as_batch().records(scratch).ok()?;
     PieceMark::decode(records.next()?.ok()?.value?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const MARK: PieceMark = PieceMark { job: [7; 16], attempt: 2, epoch: 3, task: 4 };
+
+    /// The layout, byte by byte, as docs/formats.md has it.
+    #[test]
+    fn layout_is_fixed() {
+        let bytes = MARK.encode(5, (1 << 32) + 6);
+        assert_eq!(bytes[..4], [1, 0, 0, 0]);
+        assert_eq!(bytes[4..20], [7; 16]);
+        assert_eq!(bytes[20..36], [2, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(bytes[36..], [4, 0, 0, 0, 5, 0, 0, 0, 6, 0, 0, 0]);
+    }
+
+    #[test]
+    fn other_bytes_are_no_mark() {
+        let bytes = MARK.encode(5, 6);
+        assert_eq!(PieceMark::decode(&bytes), Some((MARK, 5, 6)));
+        assert_eq!(PieceMark::decode(&bytes[1..]), None);
+        let later = [&[2, 0, 0, 0], &bytes[4..]].concat();
+        assert_eq!(PieceMark::decode(&later), None, "a later release's");
+    }
+
+    proptest! {
+        #[test]
+        fn round_trips(job: [u8; 16], attempt: u64, epoch: u64, task: u32, batches: u32, records: u32) {
+            let mark = PieceMark { job, attempt, epoch, task };
+            let bytes = mark.encode(batches, u64::from(records));
+            prop_assert_eq!(PieceMark::decode(&bytes), Some((mark, batches, records)));
+        }
+    }
+}

@@ -37,6 +37,8 @@ pub(super) async fn find(dirs: &DataDirs) -> Result<Vec<FoundJournal>, RecoverEr
         for entry in list(&dir.journals()).await? {
             let folder = dir.journals().join(&entry.name);
             if entry.name.starts_with(RETIRED) {
+                // The process that renamed it may have died before the name was durable.
+                fs::sync_dir(&dir.journals()).await.map_err(IoError::on("sync", &dir.journals()))?;
                 fs::remove_dir_all(&folder).await.map_err(IoError::on("remove", &folder))?;
             } else if let Some(id) = Hex::parse(&entry.name) {
                 found.push(open(folder, id).await?);

@@ -8,10 +8,7 @@ use crate::{
 };
 use millrace_record::TopicId;
 use millrace_runtime::fs;
-use std::{
-    collections::BTreeSet,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeSet, path::Path};
 
 /// Why unknown folders can't be set aside.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -109,7 +106,12 @@ async fn move_away(dir: &DataDir, topic: TopicId, generation: u64) -> Result<(),
     if !fs::exists(&from).await.map_err(IoError::on("look for", &from))? {
         return Ok(());
     }
-    let to: PathBuf = orphans.join(format!("{topic}-{generation}"));
+    let mut to = orphans.join(format!("{topic}-{generation}"));
+    let mut again = 1;
+    while fs::exists(&to).await.map_err(IoError::on("look for", &to))? {
+        again += 1;
+        to = orphans.join(format!("{topic}-{generation}-{again}"));
+    }
     tracing::warn!(from = %from.display(), to = %to.display(), "setting an unknown topic aside");
     fs::rename(&from, &to).await.map_err(IoError::on("rename", &from))?;
     let parents: [&Path; 2] = [&orphans, &topics];

@@ -5,7 +5,6 @@ use crate::{
     concurrent::for_each,
     dirs::{DataDirs, Hex},
     error::Damage,
-    journal::entry::Body,
     key::{LogKey, LogKind},
     log::remove_folder,
 };
@@ -35,7 +34,7 @@ pub(super) async fn replay(
     for (key, authority) in survey {
         let Some(state) = state_of(dirs, key, &authority, folders, set_aside).await? else { continue };
         if authority.has_entries {
-            rebuilding.insert(key, (authority.journal, Rebuild::new(dirs, state, &authority.checkpoint)));
+            rebuilding.insert(key, (authority.journal, Rebuild::new(dirs, state, &authority)));
         } else {
             logs.insert(key, state);
         }
@@ -79,10 +78,10 @@ async fn state_of(
         }
         return Ok(None);
     }
+    if !has_folder && set_aside.contains(&key.topic) {
+        return Ok(None);
+    }
     if checkpoint.place.position > 0 && !has_folder {
-        if set_aside.contains(&key.topic) {
-            return Ok(None);
-        }
         return Err(Damage::new(&folder, 0, "the folder of a log is missing").into());
     }
     Ok(Some(LogState {
@@ -116,12 +115,11 @@ async fn read_through(
             for item in frame.entries() {
                 let (entry, payload) = item.map_err(|error| damaged(&error))?;
                 let Some((of, rebuild)) = rebuilding.get_mut(&entry.key) else { continue };
-                let is_told =
-                    matches!(entry.body, Body::Checkpoint(_)) || found.header.sequence < rebuild.replay_from;
-                if !is_due(&entry.key, *of) || is_told {
+                let sequence = found.header.sequence;
+                if !is_due(&entry.key, *of) || sequence < rebuild.replay_from {
                     continue;
                 }
-                rebuild.apply(&entry.body, payload, &damaged).await?;
+                rebuild.apply(sequence, &entry.body, payload, &damaged).await?;
             }
         }
         // What a file has brought goes to the segments before the next one is read.

@@ -11,6 +11,7 @@ use crate::{
     },
     key::LogKey,
 };
+use millrace_record::Offset;
 use std::collections::BTreeMap;
 
 /// What one journal says of its logs.
@@ -22,6 +23,10 @@ struct Heard {
     checkpoint: Option<Checkpoint>,
     /// The last frame with something else of the log.
     last_entry: u64,
+    /// The last frame that cuts it.
+    last_cut: u64,
+    /// The log's last start that its entries tell.
+    start: Offset,
 }
 
 /// The checkpoint that a log is rebuilt from.
@@ -32,6 +37,11 @@ pub(super) struct Authority {
     pub(super) checkpoint: Checkpoint,
     /// Whether entries follow that have to be applied.
     pub(super) has_entries: bool,
+    /// Batches of earlier frames are in the segments, or were cut off: before a cut is journaled, everything is brought
+    /// into the segments.
+    pub(super) batches_from: u64,
+    /// Where the log starts after all entries: segments before that may be gone.
+    pub(super) start: Offset,
 }
 
 impl Said {
@@ -42,6 +52,14 @@ impl Said {
             let heard = self.0.entry(entry.key).or_default();
             match entry.body {
                 Body::Checkpoint(checkpoint) => heard.checkpoint = Some(checkpoint),
+                Body::Cut { .. } => {
+                    heard.last_entry = frame.header.sequence;
+                    heard.last_cut = frame.header.sequence;
+                }
+                Body::LogStart { start } => {
+                    heard.last_entry = frame.header.sequence;
+                    heard.start = heard.start.max(start);
+                }
                 _ => heard.last_entry = frame.header.sequence,
             }
         }
@@ -57,7 +75,9 @@ pub(super) fn survey(journals: &[FoundJournal]) -> Result<BTreeMap<LogKey, Autho
             let Some(checkpoint) = heard.checkpoint.clone() else { continue };
             let epoch = checkpoint.epochs.latest().unwrap_or(-1);
             let has_entries = heard.last_entry >= checkpoint.replay_from;
-            let authority = Authority { journal: at, checkpoint, has_entries };
+            let batches_from = checkpoint.replay_from.max(heard.last_cut);
+            let start = heard.start.max(checkpoint.start);
+            let authority = Authority { journal: at, checkpoint, has_entries, batches_from, start };
             let rank = (journal.generation, epoch);
             match best.get(&key) {
                 Some((generation, known, _)) if (*generation, *known) > rank => {}

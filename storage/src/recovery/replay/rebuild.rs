@@ -1,10 +1,10 @@
 //! One log that is being rebuilt from its checkpoint and the entries behind it.
 
-use super::super::{LogState, RecoverError};
+use super::super::{LogState, RecoverError, survey::Authority};
 use crate::{
     dirs::{DataDirs, make_folder},
     error::{Damage, IoError},
-    journal::entry::{Body, Checkpoint, Place, SpliceMark, StagedBatch},
+    journal::entry::{Body, Place, SpliceMark, StagedBatch},
     key::LogKind,
     log::{base_of, file_name, index_name},
     producer::SNAPSHOT_FILE,
@@ -29,6 +29,10 @@ pub(super) struct Rebuild {
     state: LogState,
     /// Entries of earlier frames are contained in the checkpoint, or undone.
     pub(super) replay_from: u64,
+    /// Batches of earlier frames are in the segments, or cut off.
+    batches_from: u64,
+    /// Where the log starts after all entries.
+    last_start: Offset,
     store: [u8; 16],
     topics: PathBuf,
     folder: PathBuf,
@@ -36,52 +40,66 @@ pub(super) struct Rebuild {
     staged_folder: PathBuf,
     file: Option<File>,
     has_folder: bool,
+    /// Whether the segment at the log's end is not there, and those before that were not, with their last offsets:
+    /// they were removed behind the log's start, which later entries tell.
+    is_missing: bool,
+    missing: Vec<(Offset, Offset)>,
     /// What is not written yet: it ends where the log does, and starts at a block.
     gathered: Vec<u8>,
 }
 
 impl Rebuild {
-    pub(super) fn new(dirs: &DataDirs, state: LogState, checkpoint: &Checkpoint) -> Self {
+    pub(super) fn new(dirs: &DataDirs, state: LogState, authority: &Authority) -> Self {
         let dir = dirs.dir(state.dir);
         Self {
-            replay_from: checkpoint.replay_from,
+            replay_from: authority.checkpoint.replay_from,
+            batches_from: authority.batches_from,
+            last_start: authority.start,
             store: dirs.store_id(),
             topics: dir.topics(),
             folder: dir.folder(&state.key),
             staged_folder: dir.folder(&state.key.with_kind(LogKind::Staged)),
             file: None,
             has_folder: false,
+            is_missing: false,
+            missing: Vec::new(),
             gathered: Vec::new(),
             state,
         }
     }
 
-    /// Does what an entry says, unless the checkpoint contains it.
+    /// Does what an entry of the frame `sequence` says, unless that is done already.
     pub(super) async fn apply(
         &mut self,
+        sequence: u64,
         body: &Body,
         payload: &[u8],
         damaged: Damaged<'_>,
     ) -> Result<(), RecoverError> {
+        let is_due = sequence >= self.batches_from;
         match body {
             Body::Append { at, header } => {
-                if self.reach(*at, header, damaged).await? {
+                if is_due && self.reach(*at, header, true, damaged).await? {
                     self.gather(header, payload).await?;
                 }
             }
             Body::Reference { at, header } => {
-                if self.reach(*at, header, damaged).await? {
+                if is_due && self.reach(*at, header, false, damaged).await? {
                     self.pass_over(*at, header).await?;
                 }
             }
             Body::Splice { at, header, source, mark } => {
-                if self.reach(*at, header, damaged).await? {
+                if is_due && self.reach(*at, header, true, damaged).await? {
                     let payload = self.staged(source, header, damaged).await?;
                     self.gather(header, &payload).await?;
                 }
                 self.splice(*mark);
             }
-            Body::Cut { to, at, block } => self.cut(*to, *at, block).await?,
+            Body::Cut { to, at, block } => {
+                if is_due {
+                    self.cut(*to, *at, block).await?;
+                }
+            }
             Body::LogStart { start } => {
                 self.state.start = self.state.start.max(*start);
                 self.state.epochs.raise_start(*start);
@@ -99,11 +117,13 @@ impl Rebuild {
         self.state.spliced = self.state.spliced.max(mark);
     }
 
-    /// Moves the log's end to where a batch begins. `false` if the log has the batch already.
+    /// Moves the log's end to where a batch begins. `false` if the log has the batch already. `makes` tells whether a
+    /// segment that begins there is to be made.
     async fn reach(
         &mut self,
         at: Place,
         header: &BatchHeader,
+        makes: bool,
         damaged: Damaged<'_>,
     ) -> Result<bool, RecoverError> {
         let end = self.state.end;
@@ -121,7 +141,7 @@ impl Rebuild {
         if is_next && place.position > 0 {
             self.pad_to(at.position);
         } else if begins {
-            self.begin(at.segment).await?;
+            self.begin(at.segment, makes).await?;
         } else {
             let what = format_args!("{}: a batch at {at:?} where the log ends at {place:?}", self.state.key);
             return Err(damaged(&what).into());
@@ -156,7 +176,12 @@ impl Rebuild {
     async fn pass_over(&mut self, at: Place, header: &BatchHeader) -> Result<(), RecoverError> {
         self.write_blocks().await?;
         let path = self.path();
-        let file = self.open(false).await?;
+        let file = self.open().await?;
+        let Some(file) = file.filter(|_| header.next_offset() > self.last_start) else {
+            // Nobody will read it, and its segment may be gone.
+            self.pass(header);
+            return Ok(());
+        };
         let bytes = read_batch(&file, at.position, header.total_len(), &path).await?;
         let (batch, _) =
             Batch::split_first(&bytes).map_err(|error| Damage::new(&path, at.position, error))?;
@@ -166,10 +191,14 @@ impl Rebuild {
             );
         }
         batch.check().map_err(|error| Damage::new(&path, at.position, error))?;
+        self.pass(header);
+        Ok(())
+    }
+
+    fn pass(&mut self, header: &BatchHeader) {
         self.advance(header);
         // Its run ends with padding, which is there too.
         self.state.place.position += padding_len(self.state.place.position, BLOCK);
-        Ok(())
     }
 
     /// The payload of a spliced batch, from what was staged.
@@ -199,13 +228,21 @@ impl Rebuild {
         Ok(payload)
     }
 
-    /// Begins a segment at the log's end.
-    async fn begin(&mut self, base: Offset) -> Result<(), RecoverError> {
+    /// Begins a segment at the log's end, or goes over to one that is there.
+    async fn begin(&mut self, base: Offset, makes: bool) -> Result<(), RecoverError> {
         if self.state.place.position > 0 {
             self.finish_segment(true).await?;
         }
+        if self.is_missing {
+            self.missing.push((self.state.place.segment, self.state.end));
+        }
         self.state.place = Place { segment: base, position: SEGMENT_HEADER_LEN };
-        let file = self.open(true).await?;
+        if !makes {
+            self.file = None;
+            self.is_missing = false;
+            return Ok(());
+        }
+        let file = self.create().await?;
         let mut block = AlignedBuf::zeroed(BLOCK_SIZE);
         let epochs = self.state.epochs.clone();
         SegmentHeader { store: self.store, key: self.state.key, base, epochs }.encode(&mut block);
@@ -217,6 +254,7 @@ impl Rebuild {
         // What was gathered is either before the place, then it belongs to the file, or it is dropped.
         self.write_blocks().await?;
         self.file = None;
+        self.is_missing = false;
         let mut bases: Vec<_> =
             super::super::list(&self.folder).await?.iter().filter_map(|entry| base_of(&entry.name)).collect();
         bases.sort_unstable();
@@ -253,8 +291,9 @@ impl Rebuild {
         let mut bytes = AlignedBuf::zeroed(len);
         bytes.copy_from_slice(&self.gathered[..len]);
         self.gathered.drain(..len);
-        let file = self.open(false).await?;
-        file.write_at(from, bytes.freeze()).await.map_err(IoError::on("write", &self.path()))?;
+        if let Some(file) = self.open().await? {
+            file.write_at(from, bytes.freeze()).await.map_err(IoError::on("write", &self.path()))?;
+        }
         Ok(())
     }
 
@@ -263,7 +302,7 @@ impl Rebuild {
         self.pad_to(self.state.place.position.next_multiple_of(BLOCK));
         self.write_blocks().await?;
         let path = self.path();
-        let file = self.open(false).await?;
+        let Some(file) = self.open().await? else { return Ok(()) };
         if is_sealed {
             file.set_len(self.state.place.position).await.map_err(IoError::on("cut", &path))?;
         }
@@ -276,6 +315,14 @@ impl Rebuild {
     pub(super) async fn finish(mut self) -> Result<LogState, RecoverError> {
         if self.state.place.position > 0 {
             self.finish_segment(false).await?;
+            if self.is_missing {
+                self.missing.push((self.state.place.segment, Offset::MAX));
+            }
+            if let Some((base, _)) = self.missing.iter().find(|(_, end)| *end > self.state.start) {
+                return Err(
+                    Damage::new(&self.folder.join(file_name(*base)), 0, "the segment is missing").into()
+                );
+            }
             make_folder(&self.topics, &self.folder).await?;
             fs::sync_dir(&self.folder).await.map_err(IoError::on("sync", &self.folder))?;
         }
@@ -286,20 +333,28 @@ impl Rebuild {
         self.folder.join(file_name(self.state.place.segment))
     }
 
-    /// The file of the segment at the log's end.
-    async fn open(&mut self, anew: bool) -> Result<File, IoError> {
-        if anew {
-            self.file = None;
-            if !std::mem::replace(&mut self.has_folder, true) {
-                make_folder(&self.topics, &self.folder).await?;
+    /// The file of the segment at the log's end, if it is there.
+    async fn open(&mut self) -> Result<Option<File>, IoError> {
+        if self.file.is_none() && !self.is_missing {
+            let path = self.path();
+            match File::open(&path, OpenOptions::WRITE).await {
+                Ok(file) => self.file = Some(file),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => self.is_missing = true,
+                Err(error) => return Err(IoError::on("open", &path)(error)),
             }
         }
-        if let Some(file) = &self.file {
-            return Ok(file.clone());
+        Ok(self.file.clone())
+    }
+
+    /// Makes the file of the segment at the log's end, or takes the one that an earlier life has begun.
+    async fn create(&mut self) -> Result<File, IoError> {
+        if !std::mem::replace(&mut self.has_folder, true) {
+            make_folder(&self.topics, &self.folder).await?;
         }
         let path = self.path();
-        let options = OpenOptions { write: true, create: anew, create_new: false };
+        let options = OpenOptions { write: true, create: true, create_new: false };
         let file = File::open(&path, options).await.map_err(IoError::on("open", &path))?;
+        self.is_missing = false;
         self.file = Some(file.clone());
         Ok(file)
     }
