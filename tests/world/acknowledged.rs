@@ -1,5 +1,5 @@
-//! Nothing acknowledged is lost: a producer works while the server is killed, again and again, and starts again with another
-//! number of shards each time.
+//! Nothing acknowledged is lost: a producer works while the server is killed or its power is cut, again and again, and starts again
+//! with another number of shards each time.
 
 use crate::{
     basics::{TOPIC, create, read_all},
@@ -51,8 +51,8 @@ fn produce(house: &House, first: u64, over: &Rc<Cell<bool>>, acknowledged: &Ackn
     });
 }
 
-fn survives(seed: u64, crash: Crash) {
-    let house = House::new(seed, Device::Fua);
+fn survives(seed: u64, device: Device, crash: Crash) {
+    let house = House::new(seed, device);
     house.start(2);
     house.client(async { create(&house.cluster(), PARTITIONS).await });
     let acknowledged = Acknowledged::default();
@@ -81,5 +81,20 @@ fn survives(seed: u64, crash: Crash) {
 
 #[test]
 fn after_kills_of_the_process() {
-    seeds(4).for_each(|seed| survives(seed, Crash::Process));
+    seeds(4).for_each(|seed| survives(seed, Device::Fua, Crash::Process));
+}
+
+#[test]
+fn after_power_cuts_on_a_disk_without_cache() {
+    seeds(4).for_each(|seed| survives(seed, Device::NoCache, Crash::PowerCut));
+}
+
+#[test]
+fn after_power_cuts_on_a_disk_with_fua() {
+    seeds(6).for_each(|seed| survives(seed, Device::Fua, Crash::PowerCut));
+}
+
+#[test]
+fn after_power_cuts_on_a_disk_that_only_flushes() {
+    seeds(4).for_each(|seed| survives(seed, Device::FlushOnly, Crash::PowerCut));
 }
