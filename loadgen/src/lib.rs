@@ -1,1 +1,1 @@
-//! The load generator: plain Kafka protocol, so that it measures rivals as fairly.
+//! The place of the load generator: it will speak plain Kafka, so that it measures rivals as fairly. Empty as yet.
