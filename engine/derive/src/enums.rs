@@ -1,6 +1,6 @@
 //! Enums, with and without data. The tag is the variant's position.
 
-use crate::{Bodies, Target, archived_attributes, descriptor, fields, fields::FieldModel, implementations};
+use crate::{Bodies, Target, archived_attributes, fields, fields::FieldModel, implementations};
 use proc_macro2::{Literal, TokenStream};
 use quote::{format_ident, quote};
 use syn::{DataEnum, DeriveInput, Error, Fields, Ident, spanned::Spanned};
@@ -13,9 +13,9 @@ struct VariantModel<'a> {
     tag: Literal,
     shape: &'a Fields,
     fields: Vec<FieldModel<'a>>,
-    /// The variant's layout as a struct: tag, then fields.
-    layout: Ident,
-    /// Its list of fields.
+    /// The constant with the offsets of its fields.
+    offsets: Ident,
+    /// The constant with its list of fields.
     list: Ident,
 }
 
@@ -42,14 +42,13 @@ pub(crate) fn expand(
             tag: Literal::u8_suffixed(tag as u8),
             shape: &variant.fields,
             fields: fields::model(&variant.fields)?,
-            layout: format_ident!("Layout{}", variant.ident),
+            offsets: format_ident!("OFFSETS_{tag}"),
             list: format_ident!("FIELDS_{tag}"),
         })
     });
     let variants = variants.collect::<Result<Vec<_>, Error>>()?;
     let declaration = declaration(target, &variants);
-    let bodies = bodies(target, &variants);
-    let implementations = implementations(target, &bodies);
+    let implementations = implementations(target, &bodies(target, &variants));
     Ok(quote!(#declaration #implementations))
 }
 
@@ -67,44 +66,45 @@ impl VariantModel<'_> {
     }
 
     fn items(&self, engine: &TokenStream) -> TokenStream {
-        let Self { layout, list, fields, .. } = self;
-        let archived = fields.iter().map(|field| field.archived(engine));
-        let descriptors = descriptor::fields(fields, engine, |i, _| {
-            let index = Literal::usize_unsuffixed(i + 1);
-            quote!(::core::mem::offset_of!(#layout, #index))
+        let Self { offsets, list, fields, .. } = self;
+        let offset_list = fields::offsets(fields, engine, offsets, 1);
+        let described = fields::described(fields, engine, offsets);
+        quote! {
+            #offset_list
+            const #list: &'static [#engine::data::Field] = #described;
+        }
+    }
+
+    fn encode(&self, engine: &TokenStream, of: &Ident, is_archived: bool) -> TokenStream {
+        let (name, pattern) = (self.name, self.pattern());
+        let encoded = self.fields.iter().map(|field| {
+            let binding = &field.binding;
+            field.encode(engine, is_archived, &quote!(#binding))
+        });
+        quote!(#of::#pattern => Resolver::#name(#(#encoded),*))
+    }
+
+    fn resolve(&self, engine: &TokenStream, of: &Ident, is_archived: bool) -> TokenStream {
+        let Self { name, tag, offsets, .. } = self;
+        let pattern = self.pattern();
+        let resolvers = self.fields.iter().map(|field| &field.resolver);
+        let resolved = self.fields.iter().enumerate().map(|(i, field)| {
+            let binding = &field.binding;
+            field.resolve(engine, is_archived, &quote!(#binding), &quote!(#offsets[#i]))
         });
         quote! {
-            #[repr(C)]
-            #[allow(dead_code)]
-            struct #layout(u8 #(, #archived)*);
-            const #list: &'static [#engine::data::Field] = #descriptors;
-        }
-    }
-
-    fn encode(&self, engine: &TokenStream, of: &TokenStream) -> TokenStream {
-        let (name, pattern) = (self.name, self.pattern());
-        let bindings = self.fields.iter().map(|field| &field.binding);
-        quote! {
-            #of::#pattern => Resolver::#name(#(#engine::data::Encode::encode(#bindings, encoder)?),*)
-        }
-    }
-
-    fn resolve(&self, engine: &TokenStream, of: &TokenStream) -> TokenStream {
-        let Self { name, tag, layout, .. } = self;
-        let pattern = self.pattern();
-        let bindings: Vec<_> = self.fields.iter().map(|field| &field.binding).collect();
-        let resolvers: Vec<_> = self.fields.iter().map(|field| &field.resolver).collect();
-        let places: Vec<_> = (0..bindings.len()).map(|i| format_ident!("place{i}")).collect();
-        quote! {
             (#of::#pattern, Resolver::#name(#(#resolvers),*)) => {
-                // SAFETY: the archived enum is `repr(u8)`, so that each variant is laid out as a `repr(C)` struct of
-                // the tag and the variant's fields.
-                let out = unsafe { out.cast_unchecked::<#layout>() };
-                #engine::rkyv::munge::munge!(let #layout(tag #(, #places)*) = out);
-                tag.write(#tag);
-                #(#engine::data::Encode::resolve(#bindings, #resolvers, #places);)*
+                // SAFETY: the archived enum is `repr(u8)`: it begins with its tag.
+                unsafe { #engine::data::derive::field::<_, u8>(out, 0) }.write(#tag);
+                #(#resolved)*
             }
         }
+    }
+
+    fn check(&self, engine: &TokenStream, of: &Ident) -> TokenStream {
+        let tag = &self.tag;
+        let checks = fields::checks(&self.fields, engine, &self.offsets, &format!("{of}::{}", self.name));
+        quote!(#tag => { #checks })
     }
 
     fn decode(&self, engine: &TokenStream, archived: &Ident) -> TokenStream {
@@ -135,7 +135,7 @@ fn declaration(target: &Target<'_>, variants: &[VariantModel<'_>]) -> TokenStrea
 }
 
 fn bodies(target: &Target<'_>, variants: &[VariantModel<'_>]) -> Bodies {
-    let Target { archived, engine, .. } = target;
+    let Target { name, archived, engine, .. } = target;
     let items = variants.iter().map(|variant| variant.items(engine));
     let resolvers = variants.iter().map(|variant| {
         let name = variant.name;
@@ -146,20 +146,26 @@ fn bodies(target: &Target<'_>, variants: &[VariantModel<'_>]) -> Bodies {
         let (label, tag, list) = (variant.name.to_string(), &variant.tag, &variant.list);
         quote!(#engine::data::Variant::new(#label, #tag, #list))
     });
-    let encode = |of: &TokenStream| {
-        let arms = variants.iter().map(|variant| variant.encode(engine, of));
+    let ends = variants.iter().map(|variant| {
+        let (offsets, end) = (&variant.offsets, variant.fields.len());
+        quote!(if #offsets[#end] > size { size = #offsets[#end]; })
+    });
+    let of = |is_archived: bool| if is_archived { *archived } else { *name };
+    let encode = |is_archived| {
+        let arms = variants.iter().map(|variant| variant.encode(engine, of(is_archived), is_archived));
         quote!(::core::result::Result::Ok(match self { #(#arms),* }))
     };
     // With one variant the last arm can't be reached, and rustc would say so.
     let other = (variants.len() > 1)
         .then(|| quote!(_ => ::core::unreachable!("the resolver is that of another value"),));
-    let resolve = |of: &TokenStream| {
-        let arms = variants.iter().map(|variant| variant.resolve(engine, of));
+    let resolve = |is_archived| {
+        let arms = variants.iter().map(|variant| variant.resolve(engine, of(is_archived), is_archived));
         quote!(match (self, resolver) { #(#arms)* #other })
     };
+    let checks = variants.iter().map(|variant| variant.check(engine, name));
+    let label = name.to_string();
     let decoded = variants.iter().map(|variant| variant.decode(engine, archived));
     let flat = variants.iter().flat_map(|variant| &variant.fields).map(|field| field.flat(engine));
-    let (owned, itself) = (quote!(Self), quote!(#archived));
     Bodies {
         items: quote! {
             #[allow(unreachable_pub, missing_docs)]
@@ -167,13 +173,27 @@ fn bodies(target: &Target<'_>, variants: &[VariantModel<'_>]) -> Bodies {
             pub enum Resolver { #(#resolvers),* }
             #(#items)*
             const VARIANTS: &'static [#engine::data::Variant] = &[#(#list),*];
+            const SIZE: usize = {
+                let mut size = 1;
+                #(#ends)*
+                size
+            };
         },
         resolver: quote!(Resolver),
-        encode: encode(&owned),
-        resolve: resolve(&owned),
-        encode_archived: encode(&itself),
-        resolve_archived: resolve(&itself),
+        encode: encode(false),
+        resolve: resolve(false),
+        encode_archived: encode(true),
+        resolve_archived: resolve(true),
+        check: quote! {
+            // SAFETY: the caller's promise: all bytes of the root are there, and the first is the tag.
+            match unsafe { *value } {
+                #(#checks)*
+                #[allow(unreachable_patterns)]
+                tag => return ::core::result::Result::Err(#engine::data::derive::unknown_tag(#label, tag)),
+            }
+        },
         decode: quote!(match archived { #(#decoded),* }),
+        size: quote!(SIZE),
         shape: quote!(#engine::data::Shape::Enum(#engine::data::Node::Static(VARIANTS))),
         flat: quote!(true #(&& #flat)*),
     }

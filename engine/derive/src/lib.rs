@@ -11,7 +11,6 @@
 //! values written before the field existed be migrated.
 
 mod attributes;
-mod descriptor;
 mod enums;
 mod fields;
 mod structs;
@@ -32,7 +31,7 @@ pub fn derive_data(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
 struct Target<'a> {
     vis: &'a Visibility,
     name: &'a Ident,
-    archived: Ident,
+    archived: &'a Ident,
     /// The engine's crate.
     engine: TokenStream,
     attributes: TypeAttributes,
@@ -51,13 +50,8 @@ fn expand(input: &DeriveInput) -> Result<TokenStream, Error> {
         Some(path) => quote!(#path),
         None => quote!(::millrace_engine),
     };
-    let target = Target {
-        vis: &input.vis,
-        name: &input.ident,
-        archived: format_ident!("Archived{}", input.ident),
-        engine,
-        attributes,
-    };
+    let archived = format_ident!("Archived{}", input.ident);
+    let target = Target { vis: &input.vis, name: &input.ident, archived: &archived, engine, attributes };
     match &input.data {
         Data::Struct(data) => structs::expand(&target, &data.fields),
         Data::Enum(data) => enums::expand(&target, input, data),
@@ -68,76 +62,67 @@ fn expand(input: &DeriveInput) -> Result<TokenStream, Error> {
     }
 }
 
-/// The attributes of an archived type: documentation, derives, and the check of untrusted bytes.
+/// The attributes of an archived type: documentation, derives, and the layout.
 fn archived_attributes(target: &Target<'_>, repr: &TokenStream) -> TokenStream {
-    let engine = &target.engine;
     let doc = format!("The archived form of [`{}`], read in place.", target.name);
     let derives = &target.attributes.derives;
     // Archived values are never constructed, and it is for the user to read their fields or not.
     quote! {
         #[doc = #doc]
         #[allow(dead_code)]
-        #[derive(#engine::rkyv::bytecheck::CheckBytes #(, #derives)*)]
-        #[bytecheck(crate = #engine::rkyv::bytecheck)]
+        #[derive(#(#derives),*)]
         #[repr(#repr)]
     }
 }
 
-/// The implementations that a struct and an enum share, given the bodies.
+/// What the implementations of a struct and of an enum differ in.
 struct Bodies {
-    /// Items that the bodies use: resolvers, field lists.
+    /// Items that the bodies use: resolvers, offsets, field lists.
     items: TokenStream,
     resolver: TokenStream,
     encode: TokenStream,
     resolve: TokenStream,
     encode_archived: TokenStream,
     resolve_archived: TokenStream,
+    check: TokenStream,
     decode: TokenStream,
+    size: TokenStream,
     shape: TokenStream,
     flat: TokenStream,
 }
 
 fn implementations(target: &Target<'_>, bodies: &Bodies) -> TokenStream {
-    let Target { name, archived, engine, attributes, .. } = target;
-    let Bodies { items, resolver, shape, flat, decode, .. } = bodies;
-    let label = name.to_string();
-    let version = attributes.version;
-    let described = quote! {
-        &#engine::data::Descriptor::named(#label, #version, ::core::mem::size_of::<#archived>(), #shape)
-    };
-    let encode_for = |ty: &Ident, encode: &TokenStream, resolve: &TokenStream| {
-        quote! {
-            #[automatically_derived]
-            impl #engine::data::Encode for #ty {
-                type Archived = #archived;
-                type Resolver = #resolver;
-                const DESCRIPTOR: &'static #engine::data::Descriptor = #described;
-                const FLAT: bool = #flat;
-
-                #[inline]
-                fn encode(
-                    &self,
-                    encoder: &mut #engine::data::Encoder<'_>,
-                ) -> ::core::result::Result<Self::Resolver, #engine::data::ArchiveError> {
-                    #encode
-                }
-
-                #[inline]
-                fn resolve(&self, resolver: Self::Resolver, out: #engine::rkyv::Place<#archived>) {
-                    #resolve
-                }
-            }
-        }
-    };
-    let owned = encode_for(name, &bodies.encode, &bodies.resolve);
-    let itself = encode_for(archived, &bodies.encode_archived, &bodies.resolve_archived);
+    let Target { name, archived, engine, .. } = target;
+    let Bodies { items, check, decode, size, .. } = bodies;
+    let owned = encode_for(target, bodies, name, &bodies.encode, &bodies.resolve);
+    let itself = encode_for(target, bodies, archived, &bodies.encode_archived, &bodies.resolve_archived);
     quote! {
         const _: () = {
             #items
 
+            const _: () = ::core::assert!(
+                ::core::mem::size_of::<#archived>() == #size,
+                "archived forms have no padding"
+            );
+
             // SAFETY: the layout is fixed by its repr, and every field's type is itself portable, which `Encode`
             // requires of archived forms.
             unsafe impl #engine::rkyv::traits::Portable for #archived {}
+
+            // SAFETY: every field is checked, and the tag.
+            unsafe impl<'checked> #engine::rkyv::bytecheck::CheckBytes<#engine::data::Validator<'checked>>
+                for #archived
+            {
+                unsafe fn check_bytes(
+                    value: *const Self,
+                    context: &mut #engine::data::Validator<'checked>,
+                ) -> ::core::result::Result<(), #engine::data::ArchiveError> {
+                    let value = value.cast::<u8>();
+                    let _ = (&value, &context);
+                    #check
+                    ::core::result::Result::Ok(())
+                }
+            }
 
             #owned
             #itself
@@ -150,5 +135,41 @@ fn implementations(target: &Target<'_>, bodies: &Bodies) -> TokenStream {
                 }
             }
         };
+    }
+}
+
+/// `Encode` for the owned or for the archived type.
+fn encode_for(
+    target: &Target<'_>,
+    bodies: &Bodies,
+    ty: &Ident,
+    encode: &TokenStream,
+    resolve: &TokenStream,
+) -> TokenStream {
+    let Target { name, archived, engine, attributes, .. } = target;
+    let Bodies { resolver, size, shape, flat, .. } = bodies;
+    let (label, version) = (name.to_string(), attributes.version);
+    quote! {
+        #[automatically_derived]
+        impl #engine::data::Encode for #ty {
+            type Archived = #archived;
+            type Resolver = #resolver;
+            const DESCRIPTOR: &'static #engine::data::Descriptor =
+                &#engine::data::Descriptor::named(#label, #version, #size, #shape);
+            const FLAT: bool = #flat;
+
+            #[inline]
+            fn encode(
+                &self,
+                encoder: &mut #engine::data::Encoder<'_>,
+            ) -> ::core::result::Result<Self::Resolver, #engine::data::ArchiveError> {
+                #encode
+            }
+
+            #[inline]
+            fn resolve(&self, resolver: Self::Resolver, out: #engine::rkyv::Place<#archived>) {
+                #resolve
+            }
+        }
     }
 }

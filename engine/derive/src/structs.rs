@@ -1,15 +1,14 @@
 //! Structs: named, tuple and unit.
 
-use crate::{Bodies, Target, archived_attributes, descriptor, fields, fields::FieldModel, implementations};
+use crate::{Bodies, Target, archived_attributes, fields, fields::FieldModel, implementations};
 use proc_macro2::TokenStream;
-use quote::quote;
+use quote::{format_ident, quote};
 use syn::{Error, Fields};
 
 pub(crate) fn expand(target: &Target<'_>, fields: &Fields) -> Result<TokenStream, Error> {
     let model = fields::model(fields)?;
     let declaration = declaration(target, fields, &model);
-    let bodies = bodies(target, fields, &model);
-    let implementations = implementations(target, &bodies);
+    let implementations = implementations(target, &bodies(target, &model));
     Ok(quote!(#declaration #implementations))
 }
 
@@ -25,32 +24,31 @@ fn declaration(target: &Target<'_>, fields: &Fields, model: &[FieldModel<'_>]) -
     quote!(#attributes #vis struct #archived #body)
 }
 
-fn bodies(target: &Target<'_>, fields: &Fields, model: &[FieldModel<'_>]) -> Bodies {
-    let Target { archived, engine, .. } = target;
-    let resolver_types = model.iter().map(|field| field.resolver_type(engine));
-    let members: Vec<_> = model.iter().map(|field| &field.member).collect();
-    let bindings: Vec<_> = model.iter().map(|field| &field.binding).collect();
+fn bodies(target: &Target<'_>, model: &[FieldModel<'_>]) -> Bodies {
+    let Target { name, engine, .. } = target;
+    let offsets = format_ident!("OFFSETS");
+    let offset_list = fields::offsets(model, engine, &offsets, 0);
+    let described = fields::described(model, engine, &offsets);
     let resolvers: Vec<_> = model.iter().map(|field| &field.resolver).collect();
-    let list = descriptor::fields(model, engine, |_, field| {
-        let member = &field.member;
-        quote!(::core::mem::offset_of!(#archived, #member))
-    });
+    let resolver_types = model.iter().map(|field| field.resolver_type(engine));
+    let end = model.len();
 
-    let encode = quote! {
-        ::core::result::Result::Ok(Resolver(#(#engine::data::Encode::encode(&self.#members, encoder)?),*))
+    let encode = |is_archived| {
+        let encoded = model.iter().map(|field| {
+            let member = &field.member;
+            field.encode(engine, is_archived, &quote!(&self.#member))
+        });
+        quote!(::core::result::Result::Ok((#(#encoded,)*)))
     };
-    let pattern = match fields {
-        Fields::Named(_) => quote!(#archived { #(#members: #bindings),* }),
-        Fields::Unnamed(_) => quote!(#archived(#(#bindings),*)),
-        Fields::Unit => quote!(#archived),
-    };
-    let resolve = if model.is_empty() {
-        quote!(let (Resolver(), _) = (resolver, out);)
-    } else {
+    let resolve = |is_archived| {
+        let resolved = model.iter().enumerate().map(|(i, field)| {
+            let member = &field.member;
+            field.resolve(engine, is_archived, &quote!(&self.#member), &quote!(#offsets[#i]))
+        });
         quote! {
-            #engine::rkyv::munge::munge!(let #pattern = out);
-            let Resolver(#(#resolvers),*) = resolver;
-            #(#engine::data::Encode::resolve(&self.#members, #resolvers, #bindings);)*
+            let (#(#resolvers,)*) = resolver;
+            let _ = &out;
+            #(#resolved)*
         }
     };
     let decoded = model.iter().map(|field| {
@@ -60,17 +58,17 @@ fn bodies(target: &Target<'_>, fields: &Fields, model: &[FieldModel<'_>]) -> Bod
     let flat = model.iter().map(|field| field.flat(engine));
     Bodies {
         items: quote! {
-            #[allow(unreachable_pub, missing_docs)]
-            #[doc(hidden)]
-            pub struct Resolver(#(#resolver_types),*);
-            const FIELDS: &'static [#engine::data::Field] = #list;
+            #offset_list
+            const FIELDS: &'static [#engine::data::Field] = #described;
         },
-        resolver: quote!(Resolver),
-        encode_archived: encode.clone(),
-        encode,
-        resolve_archived: resolve.clone(),
-        resolve,
+        resolver: quote!((#(#resolver_types,)*)),
+        encode: encode(false),
+        resolve: resolve(false),
+        encode_archived: encode(true),
+        resolve_archived: resolve(true),
+        check: fields::checks(model, engine, &offsets, &name.to_string()),
         decode: quote!(Self { #(#decoded),* }),
+        size: quote!(#offsets[#end]),
         shape: quote!(#engine::data::Shape::Struct(#engine::data::Node::Static(FIELDS))),
         flat: quote!(true #(&& #flat)*),
     }

@@ -28,7 +28,9 @@ pub type Validator<'a> = LowValidator<'a, ArchiveError>;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` has no archived form that Millrace knows",
     label = "cannot land at an exchange, table or typed topic",
-    note = "a type at a source, exchange, table or sink needs `#[derive(Data)]`; `map` to one first"
+    note = "a type at a source, exchange, table or sink needs `#[derive(Data)]`",
+    note = "integers and floats of fixed width, bool, char, String, and Option, Vec, arrays and tuples have one already; \
+            for `usize` use `u64`, for a map a `Vec` of pairs"
 )]
 pub trait Encode {
     /// What the bytes are read as.

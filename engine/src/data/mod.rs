@@ -12,6 +12,8 @@
 //! with a descriptor, which can also be read back.
 
 mod compatibility;
+#[doc(hidden)]
+pub mod derive;
 mod descriptor;
 mod descriptor_codec;
 mod encode;
@@ -38,11 +40,9 @@ pub(crate) use encode::access_trusted;
 /// `String`, and `Option`, `Vec`, arrays and tuples (up to eight) of `Data`. `usize` and `isize` have no fixed width
 /// and are left out on purpose, as are maps, whose archived order would depend on a hasher.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` has no archived form that Millrace knows",
-    label = "not `Data`",
-    note = "a type at a source, exchange, table or sink needs `#[derive(Data)]`",
-    note = "also `Data`: integers and floats of fixed width, bool, char, String, and Option, Vec, arrays and tuples of `Data`; \
-            for `usize` use `u64`, for a map a `Vec` of pairs"
+    message = "`{Self}` is not `Data`",
+    label = "no descriptor, or no way back from its archived form",
+    note = "a type at a source, exchange, table or sink needs `#[derive(Data)]`"
 )]
 pub trait Data: Encode + Sized + 'static {
     /// Reads the value back.
