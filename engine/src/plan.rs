@@ -2,12 +2,13 @@
 
 use crate::{
     data::Descriptor,
-    epoch::TaskId,
+    epoch::{SourceId, TaskId},
     exchange::{EdgeId, ExchangeOptions, Partitioning},
-    key::KeyGroups,
+    key::{KeyGroups, Placement},
     sink::{SinkEncoding, SinkOptions},
     task::Task,
 };
+use millrace_runtime::ShardId;
 use std::{collections::BTreeMap, fmt};
 use xxhash_rust::xxh3::Xxh3;
 
@@ -22,9 +23,33 @@ pub struct Plan {
     hash: u64,
 }
 
+/// The number of a stage within its job's plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StageId(pub u16);
+
+impl StageId {
+    /// The stage's task on a shard.
+    #[must_use]
+    pub const fn task_on(self, shard: ShardId) -> TaskId {
+        TaskId((self.0 as u32) << 16 | shard.0 as u32)
+    }
+
+    /// The stage that a task belongs to.
+    #[must_use]
+    pub const fn of_task(task: TaskId) -> Self {
+        Self((task.0 >> 16) as u16)
+    }
+
+    /// The stage as a source.
+    #[must_use]
+    pub const fn source(self) -> SourceId {
+        SourceId(self.0 as u32)
+    }
+}
+
 /// One vertex: a task on each shard of the job.
 pub(crate) struct Stage {
-    pub(crate) id: TaskId,
+    pub(crate) id: StageId,
     pub(crate) name: String,
     pub(crate) operators: Vec<OperatorSpec>,
     /// The edges that each input reads: several are a union.
@@ -209,9 +234,9 @@ impl Plan {
         self.hash
     }
 
-    /// The topics that the job reads, each with the task that does.
-    pub fn sources(&self) -> impl Iterator<Item = (TaskId, &SourceSpec)> {
-        self.stages.iter().filter_map(|stage| Some((stage.id, stage.source.as_ref()?)))
+    /// The topics that the job reads, each with the source that does.
+    pub fn sources(&self) -> impl Iterator<Item = (SourceId, &SourceSpec)> {
+        self.stages.iter().filter_map(|stage| Some((stage.id.source(), stage.source.as_ref()?)))
     }
 
     /// The topics that the job writes to.
@@ -220,8 +245,13 @@ impl Plan {
     }
 
     /// The stages, each as the names of its operators.
-    pub fn stages(&self) -> impl Iterator<Item = (TaskId, &str)> {
+    pub fn stages(&self) -> impl Iterator<Item = (StageId, &str)> {
         self.stages.iter().map(|stage| (stage.id, stage.name.as_str()))
+    }
+
+    /// The tasks on all shards of a placement: those that must have staged before an epoch is prepared.
+    pub fn tasks<'a>(&'a self, placement: &'a Placement) -> impl Iterator<Item = TaskId> + 'a {
+        self.stages.iter().flat_map(|stage| placement.shards().iter().map(|shard| stage.id.task_on(*shard)))
     }
 
     /// How many frames can be on their way between two shards at most: what a ring must hold, for this job alone.
@@ -323,3 +353,6 @@ pub(crate) fn ambiguous_names(stages: &[Stage]) -> Vec<BuildError> {
     });
     errors.collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,6 +18,9 @@ mod frame;
 mod gate;
 mod output;
 
+#[cfg(test)]
+mod tests;
+
 pub use edge::{EdgeId, ExchangeOptions, Partitioning};
 pub use frame::{ChangeKind, Frame, Layout, Mark, Route, Row, Rows};
 

@@ -1,7 +1,7 @@
 //! Functions with state and timers, by key.
 //!
-//! State: the tables that the function declares, and the ordered table `timers`, (key, kind and time) -> nothing. A timer
-//! is its entry there; the index in memory says only when to look, and is rebuilt on restore.
+//! State: the tables that the function declares, and the ordered table `timers`, (key, clock and time) -> nothing. A timer
+//! is its entry there; the indexes in memory say only when to look at which key, and are rebuilt on restore.
 
 use super::{KeyedOperator, Push};
 use crate::{
@@ -11,8 +11,9 @@ use crate::{
     key::{EncodeKey, HashedKey, Key, KeyHash, KeyReader},
     table::{Namespace, OrderedTable, PointTable, Table, Width},
     task::{Context, Flow, OpenContext},
+    timer::TimerIndex,
 };
-use std::{collections::BTreeSet, fmt, marker::PhantomData, ops::Bound};
+use std::{fmt, marker::PhantomData, ops::Bound};
 
 /// A function with state and timers, which is given the records of a key one by one.
 ///
@@ -132,16 +133,18 @@ struct State {
     points: Vec<PointTable>,
     ordered: Vec<OrderedTable>,
     timers: OrderedTable,
-    /// When to look at which key: time, clock, key. Has at least the timers of the table.
-    event: BTreeSet<(i64, Box<[u8]>)>,
-    processing: BTreeSet<(i64, Box<[u8]>)>,
+    /// When to look at which key. They name at least the timers of the table.
+    event: TimerIndex,
+    processing: TimerIndex,
+    /// Whether a timer of processing time was armed since the task last asked to be woken.
+    is_armed: bool,
     scratch: Scratch,
     value: Vec<u8>,
     order: Vec<u8>,
 }
 
 impl State {
-    fn index(&mut self, clock: Clock) -> &mut BTreeSet<(i64, Box<[u8]>)> {
+    const fn index(&mut self, clock: Clock) -> &mut TimerIndex {
         match clock {
             Clock::Event => &mut self.event,
             Clock::Processing => &mut self.processing,
@@ -154,17 +157,13 @@ impl State {
         &self.order
     }
 
-    /// The earliest timer that is due, taken from table and index.
-    fn pop_due(&mut self, clock: Clock, now_ms: i64) -> Option<(i64, Box<[u8]>)> {
+    /// The earliest timer that is due, taken from table and index; its key is put into `key`.
+    fn pop_due(&mut self, clock: Clock, now_ms: i64, key: &mut Vec<u8>) -> Option<i64> {
         loop {
-            let index = self.index(clock);
-            if index.first()?.0 > now_ms {
-                return None;
-            }
-            let (at_ms, key) = index.pop_first()?;
+            let at_ms = self.index(clock).pop(now_ms, key)?.deadline;
             self.order_of(clock, at_ms);
-            if self.timers.remove(Namespace::NONE, HashedKey::new(&key), &self.order) {
-                return Some((at_ms, key));
+            if self.timers.remove(Namespace::NONE, HashedKey::new(key), &self.order) {
+                return Some(at_ms);
             }
         }
     }
@@ -304,7 +303,8 @@ impl<K: Key> KeyContext<'_, K> {
         let state = &mut *self.state;
         state.order_of(clock, at_ms);
         state.timers.put(Namespace::NONE, self.key, &state.order, &[]);
-        state.index(clock).insert((at_ms, self.key.bytes().into()));
+        state.index(clock).arm(at_ms, Namespace::NONE, self.key.bytes());
+        state.is_armed |= clock == Clock::Processing;
     }
 
     fn write<V: Encode>(&mut self, value: &V) {
@@ -327,12 +327,14 @@ pub(crate) struct ProcessOperator<K, P> {
     process: P,
     state: Option<State>,
     watermark: i64,
+    /// The key of the timer that is due.
+    due: Vec<u8>,
     of: PhantomData<fn() -> K>,
 }
 
 impl<K: Key + 'static, P> ProcessOperator<K, P> {
     pub(crate) const fn new(process: P) -> Self {
-        Self { process, state: None, watermark: i64::MIN, of: PhantomData }
+        Self { process, state: None, watermark: i64::MIN, due: Vec::new(), of: PhantomData }
     }
 
     /// Fires the timers that are due.
@@ -344,24 +346,28 @@ impl<K: Key + 'static, P> ProcessOperator<K, P> {
     {
         let watermark = self.watermark;
         let state = self.state.as_mut().expect("opened before anything else");
-        loop {
+        let mut key = std::mem::take(&mut self.due);
+        let flow = loop {
             if out.full() {
                 // Whether a timer is left is found out by the next call.
-                return Flow::More;
+                break Flow::More;
             }
-            let Some((at_ms, key)) = state.pop_due(clock, time_ms) else { return Flow::Done };
+            let Some(at_ms) = state.pop_due(clock, time_ms, &mut key) else { break Flow::Done };
             out.context().charge(1);
-            let key = HashedKey::new(&key);
-            let now_ms = out.context().now_ms();
-            let mut context = KeyContext { key, state, watermark, now_ms, of: PhantomData };
+            let (hashed, now_ms) = (HashedKey::new(&key), out.context().now_ms());
+            let mut context = KeyContext { key: hashed, state, watermark, now_ms, of: PhantomData };
             self.process.timer(&mut context, at_ms, out);
-        }
+        };
+        self.due = key;
+        flow
     }
 
     /// Asks to be called for the next timer of processing time.
-    fn wake(&self, cx: &mut Context) {
-        if let Some((at_ms, _)) = self.state.as_ref().and_then(|state| state.processing.first()) {
-            cx.wake_at(*at_ms);
+    fn wake(&mut self, cx: &mut Context) {
+        let Some(state) = &mut self.state else { return };
+        state.is_armed = false;
+        if let Some(at_ms) = state.processing.next() {
+            cx.wake_at(at_ms);
         }
     }
 }
@@ -378,8 +384,9 @@ impl<T: Archived, K: Key + 'static, P: Process<K, T>> KeyedOperator<T> for Proce
             points,
             ordered,
             timers,
-            event: BTreeSet::new(),
-            processing: BTreeSet::new(),
+            event: TimerIndex::new(TimerIndex::WIDTH_MS),
+            processing: TimerIndex::new(TimerIndex::WIDTH_MS),
+            is_armed: false,
             scratch: Scratch::new(),
             value: Vec::new(),
             order: Vec::new(),
@@ -399,7 +406,9 @@ impl<T: Archived, K: Key + 'static, P: Process<K, T>> KeyedOperator<T> for Proce
         let state = self.state.as_mut().expect("opened before the first record");
         let mut context = KeyContext { key, state, watermark: self.watermark, now_ms, of: PhantomData };
         self.process.record(&mut context, timestamp, item, out);
-        self.wake(out.context());
+        if state.is_armed {
+            self.wake(out.context());
+        }
     }
 
     fn watermark<D: Push<P::Out>>(&mut self, watermark: i64, out: &mut D) -> Flow {
@@ -428,7 +437,7 @@ impl<T: Archived, K: Key + 'static, P: Process<K, T>> KeyedOperator<T> for Proce
                 let mut order = KeyReader::new(order);
                 if let Ok((clock, at_ms)) = <(u8, i64) as Key>::decode(&mut order) {
                     let index = if clock == Clock::Event as u8 { &mut *event } else { &mut *processing };
-                    index.insert((at_ms, key.into()));
+                    index.arm(at_ms, Namespace::NONE, key);
                 }
             });
         }

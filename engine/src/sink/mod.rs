@@ -1,8 +1,8 @@
 //! Sinks: where a stream's records end.
 //!
-//! Output to a topic is **staged**: batches go to the owner of the target partition, who keeps them aside until their epoch
-//! is committed. Until then they have no offset and are in no partition. A batch is marked with the barrier that its task
-//! passed last ([`StagedAppend::after`]): it belongs to the epoch of the next one.
+//! Output to a topic is **staged**: when an epoch ends, its batches go to the owners of the target partitions, who keep them
+//! aside until the epoch is committed. Until then they have no offset and are in no partition. A task holds batches of the
+//! open epoch itself, since only at the barrier is it known which epoch that is; epochs are short.
 
 mod closure;
 mod partitioner;
@@ -14,7 +14,7 @@ pub use record::TopicRecord;
 pub use topic::{SinkEncoding, SinkOptions, StagedAppend, TopicInfo};
 
 pub(crate) use closure::{CallSink, TopicSink};
-pub(crate) use topic::{Origin, TopicOutput};
+pub(crate) use topic::TopicOutput;
 
 use crate::task::Context;
 

@@ -1,8 +1,8 @@
-//! A topic as an output of a task: batches per partition, staged against credits.
+//! A topic as an output of a task: batches per partition, held until their epoch ends.
 
 use super::{TopicRecord, partition_of};
 use crate::{
-    epoch::{Attempt, Epoch, JobId, TaskId},
+    epoch::Mark,
     failure::{Cause, fail},
     task::Context,
 };
@@ -10,7 +10,7 @@ use millrace_record::{
     ArchivedBatchBuilder, BatchMeta, Codec, Compressor, KafkaBatchBuilder, PartitionIndex, PushError,
     SharedBatch, TopicId,
 };
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 /// What a batch's image may need beyond its length in Kafka's encoding: the header, and the columns of a few records.
 const IMAGE_SLACK: usize = 1024;
@@ -31,7 +31,7 @@ pub struct SinkOptions {
     pub encoding: SinkEncoding,
     /// A batch is cut when it has this many bytes, in Kafka's encoding; at a barrier at the latest.
     pub batch_bytes: usize,
-    /// How many batches may be on their way to the log, over all partitions.
+    /// How many batches may be on their way to the log, over all partitions, before the task takes new records.
     pub credits: u32,
 }
 
@@ -52,17 +52,11 @@ pub struct TopicInfo {
     pub max_message_bytes: usize,
 }
 
-/// A batch for the owner of a partition to keep aside until its epoch is committed.
+/// A batch for the owner of a partition to stage: a piece of its epoch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StagedAppend {
-    /// The job.
-    pub job: JobId,
-    /// Its attempt.
-    pub attempt: Attempt,
-    /// The task that wrote it.
-    pub task: TaskId,
-    /// The barrier that the task passed last: the batch belongs to the epoch of the next one.
-    pub after: Epoch,
+    /// Job, attempt, epoch and task.
+    pub mark: Mark,
     /// The sink of the task, for the credit that is to be returned.
     pub output: u32,
     /// The target's topic.
@@ -73,15 +67,6 @@ pub struct StagedAppend {
     pub batch: SharedBatch,
 }
 
-/// What marks the batches of a task.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Origin {
-    pub(crate) job: JobId,
-    pub(crate) attempt: Attempt,
-    pub(crate) task: TaskId,
-    pub(crate) after: Epoch,
-}
-
 /// One topic that a task writes to.
 #[derive(Debug)]
 pub(crate) struct TopicOutput {
@@ -89,17 +74,14 @@ pub(crate) struct TopicOutput {
     name: String,
     info: TopicInfo,
     options: SinkOptions,
-    pub(crate) origin: Origin,
     builders: BTreeMap<PartitionIndex, Builder>,
     compressor: Compressor,
     /// Where the next batch of records without a key goes.
     turn: u32,
-    credits: u32,
-    backlog: VecDeque<StagedAppend>,
-    /// Batches that have their credit, to be carried off.
-    pub(crate) staged: Vec<StagedAppend>,
-    /// Batches made since the last barrier.
-    pub(crate) since_barrier: u32,
+    /// How many more batches may be handed over; below zero after an epoch that had more.
+    credits: i64,
+    /// Whole batches of the open epoch.
+    held: Vec<(PartitionIndex, SharedBatch)>,
     pub(crate) records: u64,
 }
 
@@ -134,32 +116,23 @@ impl Builder {
 }
 
 impl TopicOutput {
-    pub(crate) fn new(
-        index: u32,
-        name: String,
-        info: TopicInfo,
-        options: SinkOptions,
-        origin: Origin,
-    ) -> Self {
+    pub(crate) fn new(index: u32, name: String, info: TopicInfo, options: SinkOptions) -> Self {
         Self {
             index,
             name,
             info,
             options,
-            origin,
             builders: BTreeMap::new(),
             compressor: Compressor::new(),
             turn: 0,
-            credits: options.credits,
-            backlog: VecDeque::new(),
-            staged: Vec::new(),
-            since_barrier: 0,
+            credits: i64::from(options.credits),
+            held: Vec::new(),
             records: 0,
         }
     }
 
-    /// Adds a record to the batch of its partition. Returns how many more outputs are blocked now: 0 or 1.
-    fn push(&mut self, record: &TopicRecord) -> usize {
+    /// Adds a record to the batch of its partition.
+    fn push(&mut self, record: &TopicRecord) {
         let partition = match (record.partition(), record.key_bytes()) {
             (Some(partition), _) => {
                 let partitions = self.info.partitions;
@@ -178,10 +151,9 @@ impl TopicOutput {
             SinkEncoding::Archived => Builder::Archived(ArchivedBatchBuilder::new(max)),
             SinkEncoding::Kafka(_) => Builder::Kafka(KafkaBatchBuilder::new(max)),
         });
-        let mut blocked = 0;
         let mut pushed = builder.push(record);
         if pushed == Err(PushError::Full) {
-            blocked += self.cut(partition);
+            self.cut(partition);
             pushed = self.builders.get_mut(&partition).map_or(Ok(()), |builder| builder.push(record));
         }
         if let Err(PushError::TooLarge { len, max }) = pushed {
@@ -189,14 +161,13 @@ impl TopicOutput {
         }
         self.records += 1;
         if self.builders.get(&partition).is_some_and(|builder| builder.len() >= self.options.batch_bytes) {
-            blocked += self.cut(partition);
+            self.cut(partition);
         }
-        blocked
     }
 
     /// Ends the batch of a partition.
-    fn cut(&mut self, partition: PartitionIndex) -> usize {
-        let Some(builder) = self.builders.get_mut(&partition) else { return 0 };
+    fn cut(&mut self, partition: PartitionIndex) {
+        let Some(builder) = self.builders.get_mut(&partition) else { return };
         let mut image = Vec::with_capacity(builder.len() + IMAGE_SLACK);
         let finished = match (builder, self.options.encoding) {
             (Builder::Archived(builder), _) => {
@@ -209,53 +180,39 @@ impl TopicOutput {
                     .map(|header| SharedBatch::new(header, image.into()))
             }
         };
-        let Some(batch) = finished else { return 0 };
+        let Some(batch) = finished else { return };
         let batch = batch.expect("a builder's header describes its payload");
         self.turn = self.turn.wrapping_add(1);
-        self.since_barrier += 1;
-        let Origin { job, attempt, task, after } = self.origin;
-        let (output, topic) = (self.index, self.info.id);
-        self.stage(StagedAppend { job, attempt, task, after, output, topic, partition, batch })
+        self.held.push((partition, batch));
     }
 
-    fn stage(&mut self, append: StagedAppend) -> usize {
-        if self.credits > 0 && self.backlog.is_empty() {
-            self.credits -= 1;
-            self.staged.push(append);
-            return 0;
-        }
-        self.backlog.push_back(append);
-        usize::from(self.backlog.len() == 1)
-    }
-
-    /// Ends all batches: a barrier has come. Returns how many more outputs are blocked now.
-    fn flush(&mut self) -> usize {
+    /// Hands over all batches of the epoch that ends, whole or not. Returns whether the output is blocked by that.
+    fn seal(&mut self, mark: Mark, appends: &mut Vec<StagedAppend>) -> bool {
         let open: Vec<_> =
             self.builders.iter().filter(|(_, builder)| !builder.is_empty()).map(|(p, _)| *p).collect();
-        open.into_iter().map(|partition| self.cut(partition)).sum()
-    }
-
-    /// Takes credits back. Returns how many fewer outputs are blocked now.
-    fn credit(&mut self, credits: u32) -> usize {
-        let blocked = !self.backlog.is_empty();
-        self.credits += credits;
-        while self.credits > 0
-            && let Some(append) = self.backlog.pop_front()
-        {
-            self.credits -= 1;
-            self.staged.push(append);
+        for partition in open {
+            self.cut(partition);
         }
-        usize::from(blocked && self.backlog.is_empty())
+        let could_go_on = self.credits > 0;
+        self.credits -= self.held.len() as i64;
+        let (output, topic) = (self.index, self.info.id);
+        let staged = |(partition, batch)| StagedAppend { mark, output, topic, partition, batch };
+        appends.extend(self.held.drain(..).map(staged));
+        could_go_on && self.credits <= 0
     }
 
-    /// Forgets everything that was not carried off: a new attempt begins.
-    fn reset(&mut self, attempt: Attempt, after: Epoch) {
-        (self.origin.attempt, self.origin.after) = (attempt, after);
+    /// Takes credits back. Returns whether the output is no longer blocked by that.
+    fn credit(&mut self, credits: u32) -> bool {
+        let was_blocked = self.credits <= 0;
+        self.credits += i64::from(credits);
+        was_blocked && self.credits > 0
+    }
+
+    /// Forgets everything that was not handed over: a new attempt begins.
+    fn reset(&mut self) {
         self.builders.clear();
-        self.backlog.clear();
-        self.staged.clear();
-        self.credits = self.options.credits;
-        self.since_barrier = 0;
+        self.held.clear();
+        self.credits = i64::from(self.options.credits);
     }
 }
 
@@ -263,28 +220,26 @@ impl Context {
     /// Adds a record to a topic output.
     #[inline]
     pub(crate) fn append(&mut self, output: usize, record: &TopicRecord) {
-        self.topics_blocked += self.topics[output].push(record);
+        self.topics[output].push(record);
     }
 
-    /// Ends all batches at a barrier: what comes now belongs to the epoch after. Returns how many batches the epoch has.
-    pub(crate) fn seal_topics(&mut self, epoch: Epoch) -> u32 {
-        let mut batches = 0;
+    /// Hands over the batches of the epoch that ends. What comes now belongs to a later one.
+    pub(crate) fn seal_topics(&mut self, mark: Mark) -> Vec<StagedAppend> {
+        let mut appends = Vec::new();
         for topic in &mut self.topics {
-            self.topics_blocked += topic.flush();
-            topic.origin.after = epoch;
-            batches += std::mem::take(&mut topic.since_barrier);
+            self.topics_blocked += usize::from(topic.seal(mark, &mut appends));
         }
-        batches
+        appends
     }
 
     /// Takes back credits of a topic output.
     pub(crate) fn credit_topic(&mut self, output: usize, credits: u32) {
-        self.topics_blocked -= self.topics[output].credit(credits);
+        self.topics_blocked -= usize::from(self.topics[output].credit(credits));
     }
 
-    pub(crate) fn reset_topics(&mut self, attempt: Attempt, after: Epoch) {
+    pub(crate) fn reset_topics(&mut self) {
         for topic in &mut self.topics {
-            topic.reset(attempt, after);
+            topic.reset();
         }
         self.topics_blocked = 0;
     }

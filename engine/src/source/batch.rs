@@ -1,6 +1,6 @@
 //! What passes between a source's task and the log.
 
-use crate::epoch::{Attempt, JobId, TaskId};
+use crate::epoch::{Attempt, JobId, SourceId};
 use millrace_record::{LeaderEpoch, Offset, PartitionIndex, SharedBatch, TopicId};
 
 /// A batch of a partition, by reference. Its header has the offsets and the leader epoch.
@@ -32,8 +32,8 @@ impl SourceBatch {
 /// A partition that a source's task reads on this shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SplitSpec {
-    /// The source's task.
-    pub task: TaskId,
+    /// The source.
+    pub source: SourceId,
     /// The topic.
     pub topic: TopicId,
     /// The partition.
@@ -44,15 +44,15 @@ pub struct SplitSpec {
     pub until: Option<Offset>,
 }
 
-/// A task wants records of a partition. Answered by one [`SourceData`], as soon as there is a record.
+/// A source wants records of a partition. Answered by one [`SourceData`], as soon as there is a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Demand {
     /// The job.
     pub job: JobId,
     /// Its attempt.
     pub attempt: Attempt,
-    /// The source's task.
-    pub task: TaskId,
+    /// The source.
+    pub source: SourceId,
     /// The topic.
     pub topic: TopicId,
     /// The partition.
@@ -70,29 +70,18 @@ pub struct SourceData {
     pub job: JobId,
     /// The attempt that asked.
     pub attempt: Attempt,
-    /// The source's task.
-    pub task: TaskId,
+    /// The source.
+    pub source: SourceId,
     /// The topic.
     pub topic: TopicId,
     /// The partition.
     pub partition: PartitionIndex,
     /// The batches, in the order of their offsets. The first may begin before the offset that was asked for.
     pub batches: Vec<SourceBatch>,
+    /// The partition's leader epoch when they were read.
+    pub leader_epoch: LeaderEpoch,
     /// Where to go on: behind the batches, and behind whatever the log left out.
     pub next: Offset,
     /// The end of what readers may see, for the lag.
     pub high_watermark: Offset,
-}
-
-/// How far a partition was read when an epoch ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SourcePosition {
-    /// The topic.
-    pub topic: TopicId,
-    /// The partition.
-    pub partition: PartitionIndex,
-    /// The leader epoch of the last batch that was read; -1 if none was.
-    pub leader_epoch: LeaderEpoch,
-    /// The next offset to be read.
-    pub offset: Offset,
 }

@@ -7,6 +7,6 @@
 mod batch;
 mod reader;
 
-pub use batch::{Demand, SourceBatch, SourceData, SourcePosition, SplitSpec};
+pub use batch::{Demand, SourceBatch, SourceData, SplitSpec};
 
 pub(crate) use reader::{SourceReader, SourceTurn};

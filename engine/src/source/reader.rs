@@ -1,8 +1,8 @@
 //! The partitions of a source's task: what of them is there, which is read next, how far each was read.
 
-use super::{Demand, SourceBatch, SourceData, SourcePosition, SplitSpec};
+use super::{Demand, SourceBatch, SourceData, SplitSpec};
 use crate::{
-    epoch::{Attempt, JobId, TaskId},
+    epoch::{Attempt, JobId, SourceId, SourcePosition},
     failure::Cause,
     task::{SourceRecords, SplitStatus},
 };
@@ -26,7 +26,7 @@ const INFLATED_BYTES_KEPT: usize = 1 << 20;
 pub(crate) struct SourceReader {
     job: JobId,
     attempt: Attempt,
-    task: TaskId,
+    source: SourceId,
     splits: Vec<Split>,
     /// The partition to look at first, so that none starves the others.
     next: usize,
@@ -45,10 +45,11 @@ struct Split {
     partition: PartitionIndex,
     /// The next offset to be read: everything before it was.
     position: Offset,
+    /// The position at the last barrier.
+    told: Offset,
     leader_epoch: LeaderEpoch,
     until: Offset,
-    /// Batches, each with the length that it came with.
-    queue: VecDeque<(SourceBatch, usize)>,
+    queue: VecDeque<Queued>,
     queued_bytes: usize,
     /// How many records of the first batch were taken; nothing before it was opened.
     taken: Option<u32>,
@@ -57,6 +58,15 @@ struct Split {
     /// Whether a demand is out.
     is_demanded: bool,
     high_watermark: Offset,
+}
+
+/// A batch that waits.
+#[derive(Debug)]
+struct Queued {
+    batch: SourceBatch,
+    /// The length that it came with: it may be decompressed while it waits.
+    bytes: usize,
+    leader_epoch: LeaderEpoch,
 }
 
 /// What is to be done next with a source.
@@ -69,11 +79,11 @@ pub(crate) enum SourceTurn {
 }
 
 impl SourceReader {
-    pub(crate) fn new(job: JobId, attempt: Attempt, task: TaskId, is_bounded: bool) -> Self {
+    pub(crate) fn new(job: JobId, attempt: Attempt, source: SourceId, is_bounded: bool) -> Self {
         Self {
             job,
             attempt,
-            task,
+            source,
             splits: Vec::new(),
             next: 0,
             scratch: Scratch::new(INFLATED_BYTES_MAX),
@@ -89,6 +99,7 @@ impl SourceReader {
             topic: spec.topic,
             partition: spec.partition,
             position: spec.start,
+            told: spec.start,
             leader_epoch: -1,
             until: spec.until.unwrap_or(Offset::MAX),
             queue: VecDeque::new(),
@@ -119,7 +130,7 @@ impl SourceReader {
             if let Some(position) = position {
                 (split.position, split.leader_epoch) = (position.offset, position.leader_epoch);
             }
-            split.demand_from = split.position;
+            (split.demand_from, split.told) = (split.position, split.position);
             self.demand(index);
         }
     }
@@ -135,11 +146,12 @@ impl SourceReader {
         for batch in data.batches {
             let bytes = batch.batch.payload().len();
             split.queued_bytes += bytes;
-            split.queue.push_back((batch, bytes));
+            split.queue.push_back(Queued { batch, bytes, leader_epoch: data.leader_epoch });
         }
         if split.queue.is_empty() {
             // Nothing but what the log leaves out, such as the ends of transactions.
             split.position = split.position.max(data.next);
+            split.leader_epoch = data.leader_epoch;
         }
         self.demand(index);
         Some(index)
@@ -176,7 +188,7 @@ impl SourceReader {
     pub(crate) fn records(&mut self, index: usize) -> Result<Option<SourceRecords<'_>>, Cause> {
         let Self { splits, scratch, .. } = self;
         let split = &mut splits[index];
-        let Some((first, _)) = split.queue.front_mut() else { return Ok(None) };
+        let Some(Queued { batch: first, .. }) = split.queue.front_mut() else { return Ok(None) };
         let header = *first.batch.header();
         if header.attributes.is_control()
             || end_of(&header) <= split.position
@@ -203,11 +215,10 @@ impl SourceReader {
     /// A partition's first batch is done. Returns whether nothing of the partition is left to read for now.
     pub(crate) fn finish(&mut self, index: usize) -> bool {
         let split = &mut self.splits[index];
-        if let Some((batch, bytes)) = split.queue.pop_front() {
-            let header = batch.batch.header();
+        if let Some(Queued { batch, bytes, leader_epoch }) = split.queue.pop_front() {
             split.queued_bytes -= bytes;
-            split.leader_epoch = header.leader_epoch;
-            split.position = split.position.max(end_of(header));
+            split.leader_epoch = leader_epoch;
+            split.position = split.position.max(end_of(batch.batch.header()));
         }
         split.taken = None;
         if split.queue.is_empty() {
@@ -227,15 +238,20 @@ impl SourceReader {
         self.splits[index].is_ended()
     }
 
-    /// How far each partition was read. Asked between batches.
-    pub(crate) fn positions(&self) -> Vec<SourcePosition> {
+    /// How far each partition was read that has moved since the last time. Asked between batches.
+    pub(crate) fn moved_positions(&mut self) -> Vec<SourcePosition> {
         let position = |split: &Split| SourcePosition {
+            source: self.source,
             topic: split.topic,
             partition: split.partition,
             leader_epoch: split.leader_epoch,
             offset: split.position,
         };
-        self.splits.iter().map(position).collect()
+        let moved = self.splits.iter().filter(|split| split.position != split.told).map(position).collect();
+        for split in &mut self.splits {
+            split.told = split.position;
+        }
+        moved
     }
 
     /// Records that readers may see and this task has not read, over all partitions.
@@ -252,7 +268,7 @@ impl SourceReader {
         self.demands.push(Demand {
             job: self.job,
             attempt: self.attempt,
-            task: self.task,
+            source: self.source,
             topic: split.topic,
             partition: split.partition,
             from: split.demand_from,

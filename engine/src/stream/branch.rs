@@ -25,9 +25,12 @@ impl<T: Encode + ?Sized> Sink<T> for LocalSink {
     }
 }
 
-impl<C: Pipeline<Out: Encode>> Stream<C> {
+impl<C: Pipeline> Stream<C> {
     /// Ends the stage with `count` edges to the same shard; each carries every record.
-    pub(crate) fn into_local_edges(mut self, count: usize) -> Vec<EdgeId> {
+    pub(crate) fn into_local_edges(mut self, count: usize) -> Vec<EdgeId>
+    where
+        C::Out: Encode,
+    {
         let edge = |_| self.draft.output(C::Out::DESCRIPTOR, Partitioning::Local);
         let (outputs, edges): (Vec<_>, Vec<_>) = (0..count).map(edge).unzip();
         self.draft.operator("forward", false);
@@ -37,7 +40,10 @@ impl<C: Pipeline<Out: Encode>> Stream<C> {
 
     /// The same records several times: `let [a, b] = stream.branch();`. Each branch is written to a buffer of its own, so
     /// branch behind what makes records fewer or smaller.
-    pub fn branch<const N: usize>(self) -> [Stream<Rows<Landed<C>>>; N] {
+    pub fn branch<const N: usize>(self) -> [Stream<Rows<Landed<C>>>; N]
+    where
+        C::Out: Encode,
+    {
         let (graph, timed) = (self.draft.graph.clone(), self.draft.timed);
         let edges = self.into_local_edges(N);
         std::array::from_fn(|i| {
@@ -49,6 +55,7 @@ impl<C: Pipeline<Out: Encode>> Stream<C> {
     /// The records of both, in no particular order between them. The watermark is the smaller one.
     pub fn union<D>(self, other: Stream<D>) -> Stream<Rows<Landed<C>>>
     where
+        C::Out: Encode,
         D: Pipeline<Out: Encode<Archived = Landed<C>>>,
     {
         let (graph, timed) = (self.draft.graph.clone(), self.draft.timed && other.draft.timed);

@@ -2,9 +2,8 @@
 
 use crate::{
     data::Descriptor,
-    epoch::TaskId,
     exchange::{EdgeId, Partitioning},
-    plan::{BuildError, EdgeSpec, OperatorSpec, SourceSpec, Stage, TopicSpec},
+    plan::{BuildError, EdgeSpec, OperatorSpec, SourceSpec, Stage, StageId, TopicSpec},
     sink::SinkOptions,
     task::Task,
 };
@@ -141,7 +140,7 @@ impl Draft {
         let names: Vec<&str> = self.operators.iter().map(|operator| operator.name.as_str()).collect();
         let stages = &mut self.graph.0.borrow_mut().stages;
         stages.push(Stage {
-            id: TaskId(stages.len() as u32),
+            id: StageId(u16::try_from(stages.len()).expect("a job has fewer than 65,536 stages")),
             name: names.join(" -> "),
             operators: self.operators,
             inputs: self.inputs,

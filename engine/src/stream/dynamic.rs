@@ -57,9 +57,12 @@ impl std::fmt::Debug for DynamicStream {
     }
 }
 
-impl<C: Pipeline<Out: Encode>> Stream<C> {
+impl<C: Pipeline> Stream<C> {
     /// Forgets the type, for a hand-built task on the same shard.
-    pub fn into_dynamic(self) -> DynamicStream {
+    pub fn into_dynamic(self) -> DynamicStream
+    where
+        C::Out: Encode,
+    {
         let (graph, timed) = (self.draft.graph.clone(), self.draft.timed);
         let edges = self.into_local_edges(1);
         DynamicStream::new(&graph, edges[0], timed)

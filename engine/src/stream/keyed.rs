@@ -41,12 +41,17 @@ impl<T: Encode + ?Sized, K: EncodeKey, F: Fn(&T) -> K + 'static> Sink<T> for Key
     }
 }
 
-impl<C: Pipeline<Out: Encode>> Stream<C> {
+impl<C: Pipeline> Stream<C> {
     /// Brings records of the same key together. Whatever has canonical key bytes is a key: numbers, strings, byte arrays,
     /// tuples of these. An archived number is made native first: `.key_by(|bid| bid.auction.to_native())`.
     ///
     /// A key is made for each record: a `String` allocates, `[u8; 3]` does not.
-    pub fn key_by<K: Key + 'static, F: Fn(&C::Out) -> K + 'static>(self, key: F) -> KeyedStream<C, F, K> {
+    pub fn key_by<K, F>(self, key: F) -> KeyedStream<C, F, K>
+    where
+        C::Out: Encode,
+        K: Key + 'static,
+        F: Fn(&C::Out) -> K + 'static,
+    {
         KeyedStream { stream: self, key, of: PhantomData }
     }
 }

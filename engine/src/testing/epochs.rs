@@ -1,12 +1,10 @@
-//! The epochs of the one job of a test: pieces, votes, commits, and what a restart finds.
+//! The epochs of the one job of a test: pieces, commits, and what a restart finds.
 
 use super::log::Log;
 use crate::{
-    epoch::{Attempt, Epoch, TaskId},
+    epoch::{Attempt, Epoch, SourceId, SourcePosition, TaskId},
     sink::StagedAppend,
-    source::SourcePosition,
-    table::{Delta, TableId},
-    worker::{Sealed, Vote},
+    worker::{Passed, Sealed},
 };
 use bytes::Bytes;
 use millrace_record::{Offset, PartitionIndex, TopicId};
@@ -19,15 +17,17 @@ pub(super) struct Epochs {
     /// The last epoch whose barriers were sent.
     pub(super) begun: Epoch,
     pub(super) committed: Epoch,
-    /// Epochs begun and not committed, with the votes of each.
-    open: BTreeMap<Epoch, Vec<Vote>>,
+    /// Epochs begun and not committed, with the shards that have passed each.
+    open: BTreeMap<Epoch, Vec<Passed>>,
     /// Pieces of epochs that are not committed.
     sealed: Vec<Sealed>,
     staged: Vec<StagedAppend>,
-    /// The changelog: deltas of committed epochs, in order.
-    changelog: Vec<(Epoch, TaskId, TableId, Bytes)>,
+    /// Runs of committed epochs, in order.
+    changelog: Vec<(TaskId, Bytes)>,
     /// Where sources go on, as of the last commit.
-    positions: BTreeMap<(TopicId, PartitionIndex), SourcePosition>,
+    positions: BTreeMap<(SourceId, TopicId, PartitionIndex), SourcePosition>,
+    /// Whether commits wait.
+    pub(super) is_held: bool,
     /// Whether the committed epoch is the last: all input went through.
     pub(super) is_drained: bool,
     /// The bytes of all deltas.
@@ -48,7 +48,8 @@ impl Epochs {
     }
 
     pub(super) fn seal(&mut self, sealed: Sealed) {
-        assert_eq!(sealed.attempt, self.attempt, "pieces of older attempts are not delivered");
+        let staged = self.staged.iter().filter(|append| append.mark == sealed.mark).count();
+        assert_eq!(staged, sealed.appends as usize, "all batches come before what seals them");
         self.sealed.push(sealed);
     }
 
@@ -56,53 +57,38 @@ impl Epochs {
         self.staged.push(append);
     }
 
-    /// Takes a vote; commits what is complete, in order. Returns the last epoch committed by this.
-    pub(super) fn vote(&mut self, vote: Vote, shards: usize, log: &mut Log) -> Option<Epoch> {
-        self.open.get_mut(&vote.epoch).expect("a vote for an epoch that was begun").push(vote);
+    /// A shard has passed a barrier. Commits what is complete, in order; returns the last epoch committed by this.
+    pub(super) fn passed(&mut self, passed: Passed, shards: usize, log: &mut Log) -> Option<Epoch> {
+        self.open.get_mut(&passed.epoch).expect("an epoch that was begun").push(passed);
         self.commit_complete(shards, log)
     }
 
-    /// Commits the epochs whose votes and batches are all there.
+    /// Commits the epochs that all shards have passed.
     pub(super) fn commit_complete(&mut self, shards: usize, log: &mut Log) -> Option<Epoch> {
         let mut last = None;
-        while let Some(first) = self.open.first_entry() {
-            let epoch = *first.key();
-            let announced: u32 = self.sealed.iter().filter(|s| s.epoch == epoch).map(|s| s.batches).sum();
-            let arrived = self.pieces(epoch);
-            if self.open[&epoch].len() < shards || arrived < announced as usize {
-                break;
-            }
-            let votes = self.open.remove(&epoch).unwrap_or_default();
-            self.is_drained = votes.iter().all(|vote| vote.is_drained);
+        while !self.is_held
+            && let Some(first) = self.open.first_entry()
+            && first.get().len() == shards
+        {
+            let (epoch, passed) = first.remove_entry();
+            self.is_drained = passed.iter().all(|passed| passed.is_drained);
             self.commit(epoch, log);
             last = Some(epoch);
         }
         last
     }
 
-    /// How many staged batches belong to an epoch: those of the tasks that sealed it, marked with the barrier before.
-    fn pieces(&self, epoch: Epoch) -> usize {
-        let mark = |append: &&StagedAppend| {
-            self.sealed.iter().any(|s| s.epoch == epoch && s.task == append.task && s.after == append.after)
-        };
-        self.staged.iter().filter(mark).count()
-    }
-
     fn commit(&mut self, epoch: Epoch, log: &mut Log) {
-        let sealed: Vec<_> = self.sealed.extract_if(.., |sealed| sealed.epoch == epoch).collect();
-        for sealed in sealed {
-            let (task, after) = (sealed.task, sealed.after);
-            for append in self.staged.extract_if(.., |append| append.task == task && append.after == after) {
-                log.partition(append.topic, append.partition).append(&append.batch);
+        for append in self.staged.extract_if(.., |append| append.mark.epoch == epoch) {
+            log.partition(append.topic, append.partition).append(&append.batch);
+        }
+        for sealed in self.sealed.extract_if(.., |sealed| sealed.mark.epoch == epoch) {
+            for run in sealed.changelog.runs {
+                self.delta_bytes += run.len();
+                self.changelog.push((sealed.mark.task, run));
             }
-            for Delta { table, runs, .. } in sealed.deltas {
-                for run in runs {
-                    self.delta_bytes += run.bytes.len();
-                    self.changelog.push((epoch, task, table, run.bytes));
-                }
-            }
-            for position in sealed.positions {
-                self.positions.insert((position.topic, position.partition), position);
+            for position in sealed.changelog.positions {
+                self.positions.insert((position.source, position.topic, position.partition), position);
             }
         }
         self.committed = epoch;
@@ -110,21 +96,17 @@ impl Epochs {
 
     /// An attempt is over: everything that is not committed is forgotten.
     pub(super) fn abort(&mut self) {
-        self.attempt = Attempt(self.attempt.0 + 1);
+        self.attempt = self.attempt.next();
         self.open.clear();
         self.sealed.clear();
         self.staged.clear();
     }
 
-    pub(super) fn changelog(&self) -> &[(Epoch, TaskId, TableId, Bytes)] {
+    pub(super) fn changelog(&self) -> &[(TaskId, Bytes)] {
         &self.changelog
     }
 
-    pub(super) fn position(&self, topic: TopicId, partition: PartitionIndex) -> Offset {
-        self.positions.get(&(topic, partition)).map_or(0, |position| position.offset)
-    }
-
-    pub(super) fn positions(&self) -> Vec<SourcePosition> {
-        self.positions.values().copied().collect()
+    pub(super) fn position(&self, source: SourceId, topic: TopicId, partition: PartitionIndex) -> Offset {
+        self.positions.get(&(source, topic, partition)).map_or(0, |position| position.offset)
     }
 }

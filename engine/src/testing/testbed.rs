@@ -7,7 +7,7 @@ use super::{
     random::Random,
 };
 use crate::{
-    epoch::{Epoch, JobId},
+    epoch::{Epoch, JobId, SourcePosition},
     exchange::ExchangeOptions,
     failure::Failure,
     key::Placement,
@@ -46,6 +46,8 @@ pub struct Testbed {
     /// Demands that were not answered yet, each with its shard.
     demands: Vec<(usize, Demand)>,
     failures: Vec<Failure>,
+    /// Whether a shard said since the last epoch began that there is something to commit.
+    has_worked: bool,
     now_ms: i64,
     /// Whether input ends where the topics end when the job is started.
     is_bounded: bool,
@@ -69,6 +71,7 @@ impl Testbed {
             epochs: Epochs::default(),
             demands: Vec::new(),
             failures: Vec::new(),
+            has_worked: false,
             now_ms: 1_000_000,
             is_bounded: false,
             until: BTreeMap::new(),
@@ -183,29 +186,24 @@ impl Testbed {
         self.epochs.abort();
         self.demands.clear();
         let (attempt, to) = (self.epochs.attempt, self.epochs.committed);
-        let positions = self.all_positions();
+        let positions = self.positions();
         for shard in 0..self.shards {
             let positions = positions.clone();
             self.network.tell(shard, Inbound::Rollback(Rollback { job: JOB, attempt, to, positions }));
         }
     }
 
-    fn all_positions(&self) -> Vec<crate::source::SourcePosition> {
-        let mut positions = self.epochs.positions();
-        // Partitions of which nothing was committed go back to their beginning.
-        for (_, topic) in self.log.topics() {
-            for partition in 0..topic.partitions.len() as i32 {
-                if positions.iter().all(|p| (p.topic, p.partition) != (topic.id, partition)) {
-                    positions.push(crate::source::SourcePosition {
-                        topic: topic.id,
-                        partition,
-                        leader_epoch: -1,
-                        offset: 0,
-                    });
-                }
-            }
-        }
-        positions
+    /// Where sources go on: also those of which nothing was committed.
+    fn positions(&self) -> Vec<SourcePosition> {
+        let splits = (0..self.shards).flat_map(|shard| self.splits(&self.plan(), shard));
+        let position = |split: SplitSpec| SourcePosition {
+            source: split.source,
+            topic: split.topic,
+            partition: split.partition,
+            leader_epoch: 0,
+            offset: split.start,
+        };
+        splits.map(position).collect()
     }
 
     fn plan(&self) -> Plan {
@@ -240,7 +238,6 @@ impl Testbed {
                 placement: placement.unwrap_or_else(|error| panic!("{error}")),
                 splits: self.splits(&plan, shard),
                 topics: self.topics(),
-                after: self.epochs.committed,
                 is_restored,
                 is_bounded: self.is_bounded,
             };
@@ -255,15 +252,15 @@ impl Testbed {
     /// The partitions that a shard reads: they are dealt out.
     fn splits(&self, plan: &Plan, shard: usize) -> Vec<SplitSpec> {
         let mut splits = Vec::new();
-        for (task, source) in plan.sources() {
-            let topic = self.log.topic(&source.topic);
-            let topic = topic.unwrap_or_else(|| panic!("the job reads topic `{}`: create it", source.topic));
+        for (source, spec) in plan.sources() {
+            let topic = self.log.topic(&spec.topic);
+            let topic = topic.unwrap_or_else(|| panic!("the job reads topic `{}`: create it", spec.topic));
             for partition in (0..topic.partitions.len()).filter(|partition| partition % self.shards == shard)
             {
                 let partition = partition as i32;
-                let start = self.epochs.position(topic.id, partition);
-                let until = self.until.get(&(source.topic.clone(), partition)).copied();
-                splits.push(SplitSpec { task, topic: topic.id, partition, start, until });
+                let start = self.epochs.position(source, topic.id, partition);
+                let until = self.until.get(&(spec.topic.clone(), partition)).copied();
+                splits.push(SplitSpec { source, topic: topic.id, partition, start, until });
             }
         }
         splits
@@ -280,15 +277,27 @@ impl Testbed {
 
     fn restore(&mut self, shard: usize) {
         let (job, attempt) = (JOB, self.epochs.attempt);
-        for (_, task, table, run) in self.epochs.changelog() {
-            let (task, table, run) = (*task, *table, run.clone());
-            self.network.tell(shard, Inbound::Restore { job, attempt, task, table, run });
+        for (task, run) in self.epochs.changelog() {
+            let (task, run) = (*task, run.clone());
+            self.network.tell(shard, Inbound::Restore { job, attempt, task, run });
         }
         self.network.tell(shard, Inbound::Restored { job, attempt });
     }
 
     fn now(&self) -> Now {
         Now { monotonic: Instant::from_nanos(self.now_ms.cast_unsigned() * 1_000_000), unix_ms: self.now_ms }
+    }
+
+    /// Lets epochs wait for their commit, as if the log were slow.
+    pub const fn hold_commits(&mut self) {
+        self.epochs.is_held = true;
+    }
+
+    /// Lets epochs be committed again.
+    pub fn release_commits(&mut self) {
+        self.epochs.is_held = false;
+        let committed = self.epochs.commit_complete(self.shards, &mut self.log);
+        self.tell_committed(committed);
     }
 
     /// Lets processing time pass.
@@ -307,21 +316,21 @@ impl Testbed {
                 Outbound::Demand(demand) if demand.attempt == self.epochs.attempt => {
                     self.demands.push((shard, demand));
                 }
-                Outbound::Append(append) if append.attempt == self.epochs.attempt => {
-                    let (job, attempt, task) = (append.job, append.attempt, append.task);
-                    let (output, batches) = (append.output, 1);
+                Outbound::Append(append) if append.mark.attempt == self.epochs.attempt => {
+                    let (mark, output, batches) = (append.mark, append.output, 1);
                     self.epochs.stage(append);
-                    self.network.tell(shard, Inbound::Appended { job, attempt, task, output, batches });
-                    let committed = self.epochs.commit_complete(self.shards, &mut self.log);
+                    self.network.tell(shard, Inbound::Appended { mark, output, batches });
+                }
+                Outbound::Sealed(sealed) if sealed.mark.attempt == self.epochs.attempt => {
+                    self.epochs.seal(sealed);
+                }
+                Outbound::Passed(passed) if passed.attempt == self.epochs.attempt => {
+                    let committed = self.epochs.passed(passed, self.shards, &mut self.log);
                     self.tell_committed(committed);
                 }
-                Outbound::Sealed(sealed) if sealed.attempt == self.epochs.attempt => self.epochs.seal(sealed),
-                Outbound::Vote(vote) if vote.attempt == self.epochs.attempt => {
-                    let committed = self.epochs.vote(vote, self.shards, &mut self.log);
-                    self.tell_committed(committed);
-                }
+                Outbound::Worked { attempt, .. } => self.has_worked |= attempt == self.epochs.attempt,
                 Outbound::Failed(failure) => self.failures.push(failure),
-                Outbound::Demand(_) | Outbound::Append(_) | Outbound::Sealed(_) | Outbound::Vote(_) => {}
+                Outbound::Demand(_) | Outbound::Append(_) | Outbound::Sealed(_) | Outbound::Passed(_) => {}
             }
         }
     }
@@ -381,9 +390,19 @@ impl Testbed {
         let count = 1 + self.random.below(4);
         let partition = self.log.partition(demand.topic, demand.partition);
         let (batches, next) = partition.read(demand.from, count);
-        let Demand { job, attempt, task, topic, partition: number, .. } = demand;
+        let Demand { job, attempt, source, topic, partition: number, .. } = demand;
         let high_watermark = partition.end;
-        let data = SourceData { job, attempt, task, topic, partition: number, batches, next, high_watermark };
+        let data = SourceData {
+            job,
+            attempt,
+            source,
+            topic,
+            partition: number,
+            batches,
+            leader_epoch: 0,
+            next,
+            high_watermark,
+        };
         self.network.tell(shard, Inbound::Source(data));
         true
     }
@@ -404,10 +423,11 @@ impl Testbed {
 
     /// Begins an epoch: barriers go out. Does nothing where too many are unresolved.
     pub fn begin_epoch(&mut self) {
-        if self.epochs.unresolved() + 1 >= crate::table::UNRESOLVED_MAX {
+        if self.epochs.unresolved() >= crate::table::UNRESOLVED_MAX {
             return;
         }
         let skip = self.random.below(3) as u64;
+        self.has_worked = false;
         let (attempt, epoch) = (self.epochs.attempt, self.epochs.begin(skip));
         for shard in 0..self.shards {
             self.network.tell(shard, Inbound::Barrier { job: JOB, attempt, epoch });
@@ -463,6 +483,12 @@ impl Testbed {
     #[must_use]
     pub const fn committed(&self) -> Epoch {
         self.epochs.committed
+    }
+
+    /// Whether the job has done something since the last epoch began that is to be committed.
+    #[must_use]
+    pub const fn has_worked(&self) -> bool {
+        self.has_worked
     }
 
     /// How many messages were on one ring between shards at most.

@@ -1,18 +1,26 @@
 //! A task on this shard: its calls, one at a time, and what lies between them.
 
-use super::{clocks::Clocks, message::Sealed};
+use super::{
+    clocks::{CLOCK_TABLE, Clocks},
+    message::Sealed,
+};
 use crate::{
-    epoch::{Attempt, Epoch, TaskId},
+    epoch::{Attempt, Changelog, Epoch, Mark as EpochMark, SourcePosition, TaskId},
     exchange::{Gate, Mark, Turn},
     failure::{Cause, Failure, cause_of, fail},
     metrics::{OperatorMetrics, TaskMetrics},
-    source::{SourceData, SourcePosition, SourceReader, SourceTurn, SplitSpec},
-    table::{DeltaError, Table, TableId},
+    plan::StageId,
+    sink::StagedAppend,
+    source::{SourceData, SourceReader, SourceTurn, SplitSpec},
+    table::{DeltaError, RunHeader, Table},
     task::{Batch, Context, Flow, OperatorCounters, RowBatch, Task},
 };
 use bytes::Bytes;
 use millrace_runtime::Instant;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::{
+    collections::VecDeque,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
 
 /// A call that is to be made, or to be continued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +35,7 @@ enum Call {
 
 /// A task and all that belongs to it.
 pub(super) struct Instance {
+    pub(super) stage: StageId,
     pub(super) id: TaskId,
     name: String,
     operators: Vec<String>,
@@ -40,10 +49,8 @@ pub(super) struct Instance {
     current: Option<Call>,
     /// Watermarks that were restored and are to be told again, last input first.
     retold: Vec<(usize, i64)>,
-    /// The barrier that a source is to put behind what it has read.
-    barrier: Option<Epoch>,
-    /// The barrier passed last.
-    after: Epoch,
+    /// Barriers that a source is to put behind what it has read: at most as many as epochs may be unresolved.
+    barriers: VecDeque<Epoch>,
     /// Inputs that have ended.
     ended: usize,
     slot: u32,
@@ -51,12 +58,21 @@ pub(super) struct Instance {
     blocked_ns: u64,
     blocked_since: Option<Instant>,
     batches: u64,
-    /// Whether the task waits for anything but its own outputs.
+    /// Whether the task has asked to be woken: then processing time is a part of its state.
     uses_time: bool,
+    /// Whether something was done that is to be committed.
+    has_worked: bool,
+}
+
+/// What a task hands over at a barrier.
+pub(super) struct Piece {
+    pub(super) appends: Vec<StagedAppend>,
+    pub(super) sealed: Sealed,
 }
 
 /// What an instance is made of.
 pub(super) struct Parts {
+    pub(super) stage: StageId,
     pub(super) id: TaskId,
     pub(super) name: String,
     pub(super) operators: Vec<String>,
@@ -65,14 +81,14 @@ pub(super) struct Parts {
     pub(super) gate: Gate,
     pub(super) source: Option<SourceReader>,
     pub(super) clocks: Clocks,
-    pub(super) after: Epoch,
 }
 
 impl Instance {
     pub(super) fn new(parts: Parts) -> Self {
-        let Parts { id, name, operators, task, cx, gate, source, clocks, after } = parts;
+        let Parts { stage, id, name, operators, task, cx, gate, source, clocks } = parts;
         let slot = cx.watch.register(&name);
         Self {
+            stage,
             id,
             name,
             operators,
@@ -84,8 +100,7 @@ impl Instance {
             call: None,
             current: None,
             retold: Vec::new(),
-            barrier: None,
-            after,
+            barriers: VecDeque::new(),
             ended: 0,
             slot,
             busy_ns: 0,
@@ -93,6 +108,7 @@ impl Instance {
             blocked_since: None,
             batches: 0,
             uses_time: false,
+            has_worked: false,
         }
     }
 
@@ -124,7 +140,7 @@ impl Instance {
             || !self.retold.is_empty()
             || self.timer_is_due()
             || self.gate.is_ready()
-            || self.barrier.is_some()
+            || !self.barriers.is_empty()
             || (!is_held && self.source.as_ref().is_some_and(SourceReader::is_ready))
     }
 
@@ -139,7 +155,7 @@ impl Instance {
         budget: u32,
         is_held: bool,
         clock: fn() -> Instant,
-    ) -> Result<Vec<Sealed>, Box<Failure>> {
+    ) -> Result<Vec<Piece>, Box<Failure>> {
         self.cx.budget = budget;
         let started = clock();
         self.cx.watch.begin(self.slot, started.as_nanos());
@@ -151,6 +167,7 @@ impl Instance {
                 if self.make(call) == Flow::More {
                     self.call = Some(call);
                 }
+                self.note_work(call);
                 self.cx.charge(1);
             }
         }));
@@ -171,7 +188,7 @@ impl Instance {
     }
 
     /// What to do next: what was not finished, then what was restored, time, a barrier, and records.
-    fn next_call(&mut self, is_held: bool, sealed: &mut Vec<Sealed>) -> Option<Call> {
+    fn next_call(&mut self, is_held: bool, sealed: &mut Vec<Piece>) -> Option<Call> {
         loop {
             if let Some(call) = self.call.take() {
                 return Some(call);
@@ -184,7 +201,7 @@ impl Instance {
                 self.cx.wake_at_ms = None;
                 return Some(Call::Timer { now_ms: self.cx.now_ms });
             }
-            if let Some(epoch) = self.barrier.take() {
+            if let Some(epoch) = self.barriers.pop_front() {
                 sealed.push(self.seal(epoch));
                 continue;
             }
@@ -281,28 +298,46 @@ impl Instance {
         self.ended >= inputs
     }
 
+    /// A call was made: whether anything is to be committed now. Being woken counts if it left something in a table.
+    fn note_work(&mut self, call: Call) {
+        self.has_worked |= match call {
+            Call::Restore => false,
+            Call::Rows { .. } | Call::Source { .. } | Call::Watermark { .. } | Call::End { .. } => true,
+            Call::Timer { .. } => {
+                let mut bytes = 0;
+                self.task.tables(&mut |table| bytes += table.open_bytes());
+                bytes > 0
+            }
+        };
+    }
+
+    /// Whether something was done since the last call that is to be committed.
+    pub(super) const fn take_worked(&mut self) -> bool {
+        std::mem::replace(&mut self.has_worked, false)
+    }
+
     /// A barrier has come, on all inputs: everything before it belongs to `epoch`.
-    fn seal(&mut self, epoch: Epoch) -> Sealed {
+    fn seal(&mut self, epoch: Epoch) -> Piece {
         let Self { task, cx, clocks, gate, .. } = self;
+        let mark = EpochMark { job: cx.send.job, attempt: cx.send.attempt, epoch, task: self.id };
         task.barrier(epoch, cx);
-        let batches = cx.seal_topics(epoch);
+        let appends = cx.seal_topics(mark);
         let now_ms = self.uses_time.then_some(cx.now_ms);
         clocks.save((0..gate.inputs()).map(|input| gate.watermark(input)), now_ms);
         let mut deltas = Vec::new();
         task.tables(&mut |table| deltas.push(table.seal(epoch)));
         deltas.push(clocks.seal(epoch));
-        deltas.retain(|delta| !delta.is_empty());
-        let positions = self.source.as_ref().map_or_else(Vec::new, SourceReader::positions);
+        let positions = self.source.as_mut().map_or_else(Vec::new, SourceReader::moved_positions);
         cx.mark(Mark::Barrier(epoch));
-        let after = std::mem::replace(&mut self.after, epoch);
-        let (job, attempt) = (cx.send.job, cx.send.attempt);
-        Sealed { job, attempt, task: self.id, epoch, after, deltas, positions, batches }
+        let changelog = Changelog::new(positions, deltas);
+        let sealed = Sealed { mark, changelog, appends: appends.len() as u32, is_last: self.is_ended() };
+        Piece { appends, sealed }
     }
 
     /// Has the source put a barrier behind what it has read.
     pub(super) fn request_barrier(&mut self, epoch: Epoch) {
         if self.source.is_some() {
-            self.barrier = Some(epoch);
+            self.barriers.push_back(epoch);
         }
     }
 
@@ -345,8 +380,9 @@ impl Instance {
         self.source.as_mut().map_or_else(Vec::new, |source| std::mem::take(&mut source.demands))
     }
 
-    pub(super) fn apply(&mut self, table: TableId, run: &Bytes) -> Result<(), DeltaError> {
-        if table == super::clocks::CLOCK_TABLE {
+    pub(super) fn apply(&mut self, run: &Bytes) -> Result<(), DeltaError> {
+        let RunHeader { table, .. } = RunHeader::decode(run)?;
+        if table == CLOCK_TABLE {
             return self.clocks.apply(run);
         }
         let mut applied = Ok(());
@@ -374,11 +410,12 @@ impl Instance {
         for edge in edges {
             edge.reset(send);
         }
-        self.cx.reset_topics(attempt, to);
+        self.cx.reset_topics();
         self.cx.watermark = i64::MIN;
         self.cx.idle = false;
         self.cx.wake_at_ms = None;
-        (self.barrier, self.after, self.ended) = (None, to, 0);
+        self.barriers.clear();
+        (self.ended, self.has_worked) = (0, false);
         if let Some(source) = &mut self.source {
             source.reset(attempt, positions);
             for (index, status) in self.cx.splits.iter_mut().enumerate() {

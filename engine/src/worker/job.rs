@@ -3,19 +3,19 @@
 use super::{
     Deployment, Now, StartError,
     clocks::Clocks,
-    instance::{Instance, Parts},
-    message::{Credit, Outbound, Rollback, Sealed, ShardMessage, Vote},
+    instance::{Instance, Parts, Piece},
+    message::{Credit, Outbound, Passed, Rollback, ShardMessage},
 };
 use crate::{
-    epoch::{Attempt, Epoch, JobId, TaskId},
-    exchange::{EdgeOutput, Frame, Gate, Partitioning, SendState},
+    epoch::{Attempt, Epoch, JobId, SourceId, TaskId},
+    exchange::{EdgeId, EdgeOutput, Frame, Gate, Partitioning, SendState},
     failure::{Cause, Failure},
     key::Placement,
     metrics::JobMetrics,
-    plan::{EdgeSpec, Plan, Stage},
-    sink::{Origin, TopicOutput},
+    plan::{EdgeSpec, Plan, Stage, StageId},
+    sink::TopicOutput,
     source::SourceReader,
-    table::{TableId, UNRESOLVED_MAX},
+    table::UNRESOLVED_MAX,
     task::{Context, OpenContext, Watch},
 };
 use bytes::Bytes;
@@ -47,6 +47,8 @@ pub(super) struct Job {
     passed: BTreeMap<Epoch, (usize, bool)>,
     /// Epochs that all tasks have passed and that are not committed.
     unresolved: VecDeque<Epoch>,
+    /// Whether the open epoch's work was told.
+    has_told_work: bool,
 }
 
 impl Job {
@@ -80,6 +82,7 @@ impl Job {
             next: 0,
             passed: BTreeMap::new(),
             unresolved: VecDeque::new(),
+            has_told_work: false,
         };
         for stage in plan.stages {
             let send = SendState::new(job.id, job.attempt, shard, plan.exchange);
@@ -90,8 +93,8 @@ impl Job {
             let mut open = OpenContext::new(shard, &placement, range, &parts.operators, &mut tables);
             parts.task.open(&mut open);
             let mut instance = Instance::new(parts);
-            let id = instance.id;
-            for split in deployment.splits.iter().filter(|split| split.task == id) {
+            let source = instance.stage.source();
+            for split in deployment.splits.iter().filter(|split| split.source == source) {
                 instance.add_split(split);
             }
             job.tasks.push(instance);
@@ -134,22 +137,24 @@ impl Job {
         for (output, spec) in stage.topics.into_iter().enumerate() {
             let info = deployment.topics.get(&spec.topic).cloned();
             let info = info.ok_or_else(|| StartError::UnknownTopic { topic: spec.topic.clone() })?;
-            let (job, attempt, task, after) = (self.id, self.attempt, stage.id, deployment.after);
-            let origin = Origin { job, attempt, task, after };
-            cx.topics.push(TopicOutput::new(output as u32, spec.topic, info, spec.options, origin));
+            cx.topics.push(TopicOutput::new(output as u32, spec.topic, info, spec.options));
         }
-        let reader = SourceReader::new(self.id, self.attempt, stage.id, deployment.is_bounded);
+        let is_keyed = |input: &Vec<EdgeId>| {
+            input.iter().all(|edge| edges[edge.0 as usize].partitioning == Partitioning::Keyed)
+        };
+        let keyed = stage.inputs.iter().map(is_keyed).collect();
+        let reader = SourceReader::new(self.id, self.attempt, stage.id.source(), deployment.is_bounded);
         let operators = stage.operators.into_iter().map(|operator| operator.name).collect();
         Ok(Parts {
-            id: stage.id,
+            stage: stage.id,
+            id: stage.id.task_on(self.shard),
             name: stage.name,
             operators,
             task: stage.task,
-            clocks: Clocks::new(self.shard, placement, gate.inputs()),
+            clocks: Clocks::new(self.shard, placement, keyed, &deployment.splits),
             cx,
             gate,
             source: stage.source.map(|_| reader),
-            after: deployment.after,
         })
     }
 
@@ -166,8 +171,8 @@ impl Job {
         self.tasks.iter_mut().find(|task| task.id == id)
     }
 
-    pub(super) fn task_mut(&mut self, id: TaskId) -> Option<&mut Instance> {
-        self.task(id)
+    pub(super) fn source_mut(&mut self, id: SourceId) -> Option<&mut Instance> {
+        self.tasks.iter_mut().find(|task| task.stage.source() == id)
     }
 
     /// Too many epochs are unresolved: sources take nothing new.
@@ -214,10 +219,10 @@ impl Job {
             }
             ran = true;
             let slice = SLICE_RECORDS.min(*budget);
-            let sealed = self.tasks[index].run(slice, is_held, clock)?;
+            let pieces = self.tasks[index].run(slice, is_held, clock)?;
             let left = self.tasks[index].cx.budget;
             *budget -= (slice - left).max(1).min(*budget);
-            self.after_run(index, sealed, outbox);
+            self.after_run(index, pieces, outbox);
             let is_held = self.is_held();
             self.tasks[index].note_blocked(self.now, is_held);
         }
@@ -225,39 +230,42 @@ impl Job {
     }
 
     /// Carries off what a task has made.
-    fn after_run(&mut self, index: usize, sealed: Vec<Sealed>, outbox: &mut VecDeque<Outbound>) {
+    fn after_run(&mut self, index: usize, pieces: Vec<Piece>, outbox: &mut VecDeque<Outbound>) {
         let is_held = self.is_held();
         let task = &mut self.tasks[index];
         if !task.is_ready(is_held) {
             task.cx.flush();
         }
         outbox.extend(task.take_demands().into_iter().map(Outbound::Demand));
-        let appends = task.cx.topics.iter_mut().flat_map(|topic| topic.staged.drain(..));
-        outbox.extend(appends.map(Outbound::Append));
-        let is_ended = task.is_ended();
+        let has_worked = task.take_worked();
         let consumed = std::mem::take(&mut task.gate.consumed);
         self.carry(index, outbox);
         for frame in consumed {
             self.release(frame, outbox);
         }
-        for piece in sealed {
-            let passed = self.passed.entry(piece.epoch).or_insert((0, true));
+        for Piece { appends, sealed } in pieces {
+            let passed = self.passed.entry(sealed.mark.epoch).or_insert((0, true));
             passed.0 += 1;
-            passed.1 &= is_ended;
-            outbox.push_back(Outbound::Sealed(piece));
+            passed.1 &= sealed.is_last;
+            self.has_told_work = false;
+            outbox.extend(appends.into_iter().map(Outbound::Append));
+            outbox.push_back(Outbound::Sealed(sealed));
         }
-        self.vote(outbox);
+        if has_worked && !std::mem::replace(&mut self.has_told_work, true) {
+            outbox.push_back(Outbound::Worked { job: self.id, attempt: self.attempt });
+        }
+        self.tell_passed(outbox);
     }
 
-    /// Votes for epochs that all tasks have passed, in order.
-    fn vote(&mut self, outbox: &mut VecDeque<Outbound>) {
+    /// Tells of epochs that all tasks have passed, in order.
+    fn tell_passed(&mut self, outbox: &mut VecDeque<Outbound>) {
         while let Some(first) = self.passed.first_entry()
             && first.get().0 == self.tasks.len()
         {
             let (epoch, (_, is_drained)) = first.remove_entry();
             self.unresolved.push_back(epoch);
             let (job, attempt) = (self.id, self.attempt);
-            outbox.push_back(Outbound::Vote(Vote { job, attempt, epoch, is_drained }));
+            outbox.push_back(Outbound::Passed(Passed { job, attempt, epoch, is_drained }));
         }
     }
 
@@ -301,18 +309,11 @@ impl Job {
         self.carry(task, outbox);
     }
 
-    /// Takes back credits of a sink, which may send batches.
-    pub(super) fn credit_topic(
-        &mut self,
-        task: TaskId,
-        output: u32,
-        batches: u32,
-        outbox: &mut VecDeque<Outbound>,
-    ) {
-        let Some(task) = self.task(task) else { return };
-        task.cx.credit_topic(output as usize, batches);
-        let appends = task.cx.topics.iter_mut().flat_map(|topic| topic.staged.drain(..));
-        outbox.extend(appends.map(Outbound::Append));
+    /// Takes back credits of a sink.
+    pub(super) fn credit_topic(&mut self, task: TaskId, output: u32, batches: u32) {
+        if let Some(task) = self.task(task) {
+            task.cx.credit_topic(output as usize, batches);
+        }
     }
 
     pub(super) fn barrier(&mut self, epoch: Epoch) {
@@ -328,11 +329,12 @@ impl Job {
         }
     }
 
-    /// Applies a committed delta while the job is restored.
-    pub(super) fn restore(&mut self, task: TaskId, table: TableId, run: &Bytes) -> Result<(), Box<Failure>> {
+    /// Applies a run of a committed changelog while the job is restored. It may be of another shard's task.
+    pub(super) fn restore(&mut self, task: TaskId, run: &Bytes) -> Result<(), Box<Failure>> {
         let (job, attempt, shard) = (self.id, self.attempt, self.shard);
-        let Some(instance) = self.task(task) else { return Ok(()) };
-        instance.apply(table, run).map_err(|error| {
+        let stage = StageId::of_task(task);
+        let Some(instance) = self.tasks.iter_mut().find(|task| task.stage == stage) else { return Ok(()) };
+        instance.apply(run).map_err(|error| {
             let (operator, cause) = (instance.name().to_owned(), Cause::Restore(error.to_string()));
             Box::new(Failure { job, attempt, shard, operator, record: None, cause })
         })
@@ -342,6 +344,7 @@ impl Job {
         self.attempt = rollback.attempt;
         self.passed.clear();
         self.unresolved.clear();
+        self.has_told_work = false;
         for task in &mut self.tasks {
             task.rollback(rollback.attempt, rollback.to, &rollback.positions);
         }

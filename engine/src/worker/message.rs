@@ -1,12 +1,11 @@
 //! What passes between a worker and the rest of its server. Everything here can cross threads.
 
 use crate::{
-    epoch::{Attempt, Epoch, JobId, TaskId},
+    epoch::{Attempt, Changelog, Epoch, JobId, Mark, SourcePosition, TaskId},
     exchange::{Frame, Route},
     failure::Failure,
     sink::StagedAppend,
-    source::{Demand, SourceData, SourcePosition, SplitSpec},
-    table::{Delta, TableId},
+    source::{Demand, SourceData, SplitSpec},
 };
 use bytes::Bytes;
 use millrace_runtime::ShardId;
@@ -35,14 +34,10 @@ pub enum Inbound {
     Shard(ShardMessage),
     /// Batches for a source.
     Source(SourceData),
-    /// Batches of a sink were staged (or refused, if their attempt is over): their credits.
+    /// Batches of a sink were staged: their credits.
     Appended {
-        /// The job.
-        job: JobId,
-        /// Its attempt.
-        attempt: Attempt,
-        /// The task.
-        task: TaskId,
+        /// Their mark.
+        mark: Mark,
         /// The sink, as in [`StagedAppend::output`].
         output: u32,
         /// How many batches.
@@ -66,7 +61,7 @@ pub enum Inbound {
     },
     /// Goes back to a committed epoch, in a new attempt.
     Rollback(Rollback),
-    /// A committed delta, while the job is restored. In the order of epochs.
+    /// A run of a committed changelog, while the job is restored. In the order of epochs, from all shards.
     Restore {
         /// The job.
         job: JobId,
@@ -74,12 +69,10 @@ pub enum Inbound {
         attempt: Attempt,
         /// The task that wrote it.
         task: TaskId,
-        /// The table.
-        table: TableId,
-        /// One run of the delta.
+        /// The run.
         run: Bytes,
     },
-    /// All deltas were handed over: the job goes on.
+    /// All changelogs were handed over: the job goes on.
     Restored {
         /// The job.
         job: JobId,
@@ -125,12 +118,19 @@ pub enum Outbound {
     },
     /// A source wants records.
     Demand(Demand),
-    /// A batch for the owner of a partition to stage.
+    /// A job has done something that is to be committed. Said once per epoch.
+    Worked {
+        /// The job.
+        job: JobId,
+        /// Its attempt.
+        attempt: Attempt,
+    },
+    /// A batch for the owner of a partition to stage. All batches of a task and epoch come before its `Sealed`.
     Append(StagedAppend),
     /// A task has passed a barrier: what it leaves behind.
     Sealed(Sealed),
-    /// All tasks of a job on this shard have passed a barrier: every piece of the epoch was handed over.
-    Vote(Vote),
+    /// All tasks of a job on this shard have passed a barrier.
+    Passed(Passed),
     /// An attempt ended. Nothing of it is left on this shard.
     Failed(Failure),
 }
@@ -138,27 +138,19 @@ pub enum Outbound {
 /// What a task leaves behind at a barrier.
 #[derive(Debug)]
 pub struct Sealed {
-    /// The job.
-    pub job: JobId,
-    /// Its attempt.
-    pub attempt: Attempt,
-    /// The task.
-    pub task: TaskId,
-    /// The epoch that ended.
-    pub epoch: Epoch,
-    /// The barrier before: batches with this mark belong to `epoch`.
-    pub after: Epoch,
-    /// What changed in its tables; empty deltas are left out.
-    pub deltas: Vec<Delta>,
-    /// How far each partition was read, for sources.
-    pub positions: Vec<SourcePosition>,
-    /// How many batches for topics the epoch has, of this task. Some may still be on their way.
-    pub batches: u32,
+    /// Job, attempt, epoch and task.
+    pub mark: Mark,
+    /// How far its sources have read, and what changed in its tables. May be empty.
+    pub changelog: Changelog,
+    /// How many batches for topics it has handed over before this.
+    pub appends: u32,
+    /// Whether all input of the task had ended before the barrier, so that nothing can follow from it.
+    pub is_last: bool,
 }
 
-/// A shard's part of an epoch is complete.
+/// All tasks of a job on a shard have passed a barrier: every piece of theirs was handed over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Vote {
+pub struct Passed {
     /// The job.
     pub job: JobId,
     /// Its attempt.

@@ -13,10 +13,10 @@ mod instance;
 mod job;
 mod message;
 
-pub use message::{Credit, Inbound, Outbound, Rollback, Sealed, ShardMessage, Vote};
+pub use message::{Credit, Inbound, Outbound, Passed, Rollback, Sealed, ShardMessage};
 
 use crate::{
-    epoch::{Attempt, Epoch, JobId},
+    epoch::{Attempt, JobId},
     exchange::Frame,
     failure::Failure,
     key::Placement,
@@ -47,8 +47,6 @@ pub struct Deployment {
     pub splits: Vec<SplitSpec>,
     /// The topics that it writes to, by name.
     pub topics: BTreeMap<String, TopicInfo>,
-    /// The last committed epoch; 0 for none.
-    pub after: Epoch,
     /// Whether committed deltas follow ([`Inbound::Restore`]), and then [`Inbound::Restored`].
     pub is_restored: bool,
     /// Whether all input ends: all splits have an end, on all shards, and none is added.
@@ -192,16 +190,15 @@ impl Worker {
             }
             Inbound::Source(data) => {
                 if let Some(job) = find(&mut self.jobs, data.job, Some(data.attempt)) {
-                    if let Some(task) = job.task_mut(data.task) {
+                    if let Some(task) = job.source_mut(data.source) {
                         task.receive(data);
                     }
                     job.take_demands(&mut self.outbox);
                 }
             }
-            Inbound::Appended { job, attempt, task, output, batches } => {
-                let Self { jobs, outbox, .. } = self;
-                if let Some(job) = find(jobs, job, Some(attempt)) {
-                    job.credit_topic(task, output, batches, outbox);
+            Inbound::Appended { mark, output, batches } => {
+                if let Some(job) = find(&mut self.jobs, mark.job, Some(mark.attempt)) {
+                    job.credit_topic(mark.task, output, batches);
                 }
             }
             Inbound::Barrier { job, attempt, epoch } => {
@@ -221,9 +218,8 @@ impl Worker {
                     self.admit(rollback.job, rollback.attempt);
                 }
             }
-            Inbound::Restore { job, attempt, task, table, run } => {
-                let restored =
-                    find(&mut self.jobs, job, Some(attempt)).map(|job| job.restore(task, table, &run));
+            Inbound::Restore { job, attempt, task, run } => {
+                let restored = find(&mut self.jobs, job, Some(attempt)).map(|job| job.restore(task, &run));
                 if let Some(Err(failure)) = restored {
                     self.fail(*failure);
                 }
@@ -236,7 +232,7 @@ impl Worker {
             Inbound::Splits { job, splits } => {
                 if let Some(job) = find(&mut self.jobs, job, None) {
                     for split in &splits {
-                        if let Some(task) = job.task_mut(split.task) {
+                        if let Some(task) = job.source_mut(split.source) {
                             task.add_split(split);
                         }
                     }

@@ -146,3 +146,102 @@ fn equals_the_oracle_on_any_number_of_shards() {
         assert_eq!(testbed.output("late"), []);
     }
 }
+
+/// Lets chance run the job, end epochs, and bring it down in every way there is.
+fn run_through_failures(testbed: &mut Testbed, random: &mut Random, failures: usize) {
+    for failure in 0..failures {
+        for _ in 0..random.below(4) {
+            for _ in 0..random.below(400) {
+                testbed.turn();
+            }
+            testbed.begin_epoch();
+        }
+        for _ in 0..random.below(200) {
+            testbed.turn();
+        }
+        match failure % 3 {
+            0 => testbed.kill(),
+            1 => testbed.abort(),
+            _ => testbed.kill_and_rescale(1 + random.below(3)),
+        }
+    }
+}
+
+#[test]
+fn output_is_that_of_an_undisturbed_run_whatever_fails_when() {
+    for seed in 0..12 {
+        let mut random = Random::new(seed);
+        let lines = input(&mut random, 400, HOUR_MS);
+        let mut testbed = Testbed::new(delays)
+            .shards(1 + random.below(3))
+            .seed(seed)
+            .budget(1 + random.below(60) as u32)
+            .exchange(if seed % 2 == 0 { TIGHT } else { ExchangeOptions::default() })
+            .set("bound_ms", 24 * HOUR_MS);
+        produce(&mut testbed, &lines, 3);
+        testbed.start_bounded();
+        run_through_failures(&mut testbed, &mut random, 9);
+        testbed.run_to_end();
+        assert_eq!(testbed.failures(), []);
+        assert_eq!(rows(&testbed.output("delays")), oracle(&lines), "seed {seed}");
+        assert_eq!(testbed.output("late"), []);
+    }
+}
+
+#[test]
+fn on_time_and_late_records_are_all_records() {
+    let mut late_in_all = 0;
+    for seed in 0..8 {
+        let mut random = Random::new(seed);
+        let lines = input(&mut random, 500, 5 * HOUR_MS);
+        let mut testbed = Testbed::new(delays)
+            .shards(1 + random.below(3))
+            .seed(seed)
+            .budget(40)
+            .set("bound_ms", HOUR_MS / 2);
+        produce(&mut testbed, &lines, 2);
+        testbed.start_bounded();
+        if seed % 2 == 1 {
+            run_through_failures(&mut testbed, &mut random, 3);
+        }
+        testbed.run_to_end();
+        let on_time: u64 = testbed
+            .output("delays")
+            .iter()
+            .map(|row| row.value_text().split(',').nth(1).unwrap().parse::<u64>().unwrap())
+            .sum();
+        let late = testbed.output("late");
+        let flights: Vec<_> = lines.iter().filter_map(|line| Flight::parse(line)).collect();
+        assert_eq!(on_time as usize + late.len(), flights.len(), "seed {seed}");
+        let mut tails: Vec<_> = late.iter().map(OutputRecord::value_text).collect();
+        tails.sort_unstable();
+        tails.dedup();
+        assert_eq!(tails.len(), late.len(), "no record is late twice");
+        late_in_all += late.len();
+    }
+    assert!(late_in_all > 100, "the input has late records: {late_in_all}");
+}
+
+#[test]
+fn metrics_count_what_went_through() {
+    let lines = input(&mut Random::new(9), 300, HOUR_MS);
+    let mut testbed = Testbed::new(delays).shards(2).seed(9).set("bound_ms", 24 * HOUR_MS);
+    produce(&mut testbed, &lines, 2);
+    testbed.start_bounded();
+    testbed.run_to_end();
+    let flights = lines.iter().filter_map(|line| Flight::parse(line)).count() as u64;
+    let metrics = testbed.metrics();
+    let sum = |operator: &str, count: fn(&crate::metrics::OperatorMetrics) -> u64| -> u64 {
+        let tasks = metrics.iter().flat_map(|job| &job.tasks);
+        tasks.flat_map(|task| &task.operators).filter(|o| o.name == operator).map(count).sum()
+    };
+    assert_eq!(sum("flights", |o| o.records_in), lines.len() as u64);
+    assert_eq!(sum("flights", |o| o.records_out), flights);
+    assert_eq!(sum("key_by", |o| o.records_out), flights);
+    assert_eq!(sum("window", |o| o.records_in), flights);
+    assert_eq!(sum("window", |o| o.records_out), testbed.output("delays").len() as u64);
+    assert_eq!(sum("window", |o| o.late_records), 0);
+    let tasks: Vec<_> = metrics.iter().flat_map(|job| &job.tasks).collect();
+    assert!(tasks.iter().all(|task| task.lag.is_none_or(|lag| lag == 0) && task.queued_frames == 0));
+    assert!(tasks.iter().filter(|task| task.name.starts_with("window")).all(|t| t.watermark == i64::MAX));
+}
