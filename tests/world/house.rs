@@ -1,11 +1,11 @@
 //! A simulated machine that runs a server, and one that runs clients.
 
-use millrace_net::client::{Cluster, ClusterOptions};
-use millrace_runtime::sim::{Crash, Device, DiskOptions, NodeId, NodeOptions, Running, World, WorldOptions};
-use millrace_server::{
+use millrace::{
     config::{ByteSize, Config},
     shard::{Boot, ShardError, Started},
 };
+use millrace_net::client::{Cluster, ClusterOptions};
+use millrace_runtime::sim::{Crash, Device, DiskOptions, NodeId, NodeOptions, Running, World, WorldOptions};
 use std::{
     cell::RefCell,
     net::SocketAddr,
