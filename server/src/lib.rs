@@ -6,6 +6,7 @@ pub mod cluster;
 pub mod config;
 pub mod control;
 pub mod coordinator;
+pub mod demo;
 pub mod exit;
 pub mod group;
 pub mod shard;

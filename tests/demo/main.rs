@@ -1,0 +1,6 @@
+//! The demo's job against an independent computation over the same data: every row, on any number of shards.
+
+#![expect(clippy::unwrap_used, reason = "an error ends the test")]
+
+mod oracle;
+mod shards;
