@@ -22,6 +22,7 @@ mod context;
 mod executor;
 mod file;
 pub mod fs;
+pub mod machine;
 mod mailbox;
 mod map;
 mod mesh;

@@ -8,9 +8,11 @@ use super::{
 use crate::{
     LaunchError, LaunchOptions, Pinning, Queue, Shard, ShardId, ShardPanic,
     bell::{Bell as AnyBell, Doorbells},
+    machine::{LOCKED_MEMORY_MIN, locked_memory_cure, ring_cure},
 };
 use core_affinity::CoreId;
 use glommio::{Latency, LocalExecutor, LocalExecutorBuilder, Placement, PoolPlacement, Shares, timer::Timer};
+use rustix::process::{Resource, getrlimit};
 use std::{
     any::Any,
     cell::RefCell,
@@ -41,9 +43,6 @@ const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
 /// The same happens if another thread wakes a task just then, through a waker of glommio's. Nothing here does (bells are
 /// rung instead), but a future from elsewhere might: glommio never sleeps longer than this.
 const HEARTBEAT: Duration = Duration::from_secs(1);
-
-/// The least limit on locked memory with which glommio starts.
-const LOCKED_MEMORY_MIN: u64 = 512 << 10;
 
 #[derive(Debug)]
 pub(crate) struct Launched<T> {
@@ -203,12 +202,12 @@ where
     fn make(&self) -> Result<(LocalExecutor, Rc<NativeShard>), LaunchError> {
         let id = self.shard.id;
         let thread = |cause: io::Error| LaunchError::Thread { shard: id, cause };
-        // The ring first: its errors are plain.
-        let native = NativeShard::new(self.bell.clone(), self.spin).map_err(|cause| explain(id, cause))?;
-        let limit = rustix::process::getrlimit(rustix::process::Resource::Memlock).current;
+        let limit = getrlimit(Resource::Memlock).current;
         if limit.is_some_and(|limit| limit < LOCKED_MEMORY_MIN) {
             return Err(locked_memory(limit));
         }
+        // Our own ring before glommio's: its errors are plain.
+        let native = NativeShard::new(self.bell.clone(), self.spin).map_err(|cause| explain(id, cause))?;
         let executor = LocalExecutorBuilder::new(Placement::Unbound)
             .io_memory(GLOMMIO_IO_MEMORY)
             .ring_depth(GLOMMIO_RING_ENTRIES)
@@ -316,45 +315,21 @@ fn message_of(panic: &(dyn Any + Send)) -> String {
 
 /// Why a ring could not be made, and what mends it.
 fn explain(shard: ShardId, cause: io::Error) -> LaunchError {
-    let cure = match cause.raw_os_error() {
-        Some(libc::ENOMEM) => return locked_memory(None),
-        Some(libc::EPERM | libc::EACCES) => match disabled().as_deref() {
-            Some("2") => "sysctl -w kernel.io_uring_disabled=0".to_owned(),
-            Some("1") => "sysctl -w kernel.io_uring_disabled=0, or add the user to the group that \
-                          kernel.io_uring_group names"
-                .to_owned(),
-            _ => SECCOMP_CURE.to_owned(),
-        },
-        Some(libc::ENOSYS) => {
-            format!("boot a kernel with CONFIG_IO_URING, Linux 6.1 or newer; in a container: {SECCOMP_CURE}")
-        }
-        Some(libc::EINVAL) => format!("boot Linux 6.1 or newer; this is {}", release()),
-        _ => return LaunchError::Thread { shard, cause },
-    };
-    LaunchError::NoIoUring { cause, cure }
-}
-
-const SECCOMP_CURE: &str = "run the container with a seccomp profile that allows io_uring_setup, io_uring_enter and \
-                            io_uring_register, such as --security-opt seccomp=unconfined";
-
-fn disabled() -> Option<String> {
-    std::fs::read_to_string("/proc/sys/kernel/io_uring_disabled").ok().map(|text| text.trim().to_owned())
-}
-
-fn release() -> String {
-    rustix::system::uname().release().to_string_lossy().into_owned()
+    match (cause.raw_os_error(), ring_cure(&cause)) {
+        (Some(libc::ENOMEM), _) => locked_memory(None),
+        (Some(libc::EMFILE), _) | (_, None) => LaunchError::Thread { shard, cause },
+        (_, Some(cure)) => LaunchError::NoIoUring { cause, cure },
+    }
 }
 
 fn locked_memory(limit: Option<u64>) -> LaunchError {
-    LaunchError::LockedMemory {
-        cause: match limit {
-            Some(limit) => {
-                format!("the limit is {} KiB, and a shard needs {} KiB", limit >> 10, LOCKED_MEMORY_MIN >> 10)
-            }
-            None => "the kernel refused memory for a ring".to_owned(),
-        },
-        cure: "ulimit -l 8192 in the shell that starts it, LimitMEMLOCK=8M in a systemd unit, --ulimit \
-               memlock=8388608 for a container"
-            .to_owned(),
-    }
+    let cause = match limit {
+        Some(limit) => {
+            format!("the limit is {} KiB, and a shard needs {} KiB", limit >> 10, LOCKED_MEMORY_MIN >> 10)
+        }
+        None => {
+            "the kernel refused memory for a ring: other processes of this user may hold theirs".to_owned()
+        }
+    };
+    LaunchError::LockedMemory { cause, cure: locked_memory_cure() }
 }

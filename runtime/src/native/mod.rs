@@ -13,7 +13,7 @@ mod operation;
 mod parker;
 pub(crate) mod random;
 pub(crate) mod registered;
-mod ring;
+pub(crate) mod ring;
 mod shard;
 mod slab;
 mod tasks;

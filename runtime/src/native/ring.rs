@@ -118,14 +118,7 @@ impl Ring {
     /// # Errors
     /// The kernel's: `EINVAL` if it is older than 6.1, `EPERM` or `ENOSYS` if io_uring is forbidden or absent.
     pub(super) fn new(eventfd: RawFd, parker: Rc<Parker>) -> io::Result<Self> {
-        let mut uring = IoUring::builder()
-            .setup_single_issuer()
-            .setup_defer_taskrun()
-            .setup_taskrun_flag()
-            .setup_submit_all()
-            .setup_cqsize(COMPLETION_ENTRIES)
-            .dontfork()
-            .build(SUBMISSION_ENTRIES)?;
+        let mut uring = build()?;
         uring.completion().disable_eventfd();
         uring.submitter().register_eventfd(eventfd)?;
         Ok(Self {
@@ -427,6 +420,25 @@ impl Ring {
             }
         }
     }
+}
+
+fn build() -> io::Result<IoUring> {
+    IoUring::builder()
+        .setup_single_issuer()
+        .setup_defer_taskrun()
+        .setup_taskrun_flag()
+        .setup_submit_all()
+        .setup_cqsize(COMPLETION_ENTRIES)
+        .dontfork()
+        .build(SUBMISSION_ENTRIES)
+}
+
+/// Whether a ring like a shard's can be made here.
+///
+/// # Errors
+/// As [`Ring::new`].
+pub(crate) fn probe() -> io::Result<()> {
+    build().map(drop)
 }
 
 /// Drops what an operation held that nobody waits for any more, and what it brought.

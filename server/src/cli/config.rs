@@ -31,7 +31,7 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
     let Command::Print(print) = &arguments.command;
     match print.run() {
         Ok(text) => {
-            print!("{text}");
+            super::output::put(text.trim_end());
             Exit::Success
         }
         Err(exit) => exit,

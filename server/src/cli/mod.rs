@@ -1,10 +1,13 @@
 //! The command line: one file per command.
 
+mod check;
+mod client;
 mod completions;
 mod config;
 mod output;
 mod serve;
 mod settings;
+mod topic;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use std::process::ExitCode;
@@ -21,8 +24,12 @@ struct Arguments {
 enum Command {
     /// Run the server.
     Serve(serve::Arguments),
+    /// Say whether a server would start here, and what mends it if not.
+    Check(check::Arguments),
     /// Show the configuration that the server would run with.
     Config(config::Arguments),
+    /// Create, list, describe and delete topics, on this server or any other that speaks Kafka's protocol.
+    Topic(topic::Arguments),
     /// Print a completion script for a shell.
     Completions(completions::Arguments),
 }
@@ -32,7 +39,9 @@ enum Command {
 pub fn main() -> ExitCode {
     let exit = match Arguments::parse().command {
         Command::Serve(arguments) => serve::run(&arguments),
+        Command::Check(arguments) => check::run(&arguments),
         Command::Config(arguments) => config::run(&arguments),
+        Command::Topic(arguments) => topic::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments, &mut Arguments::command()),
     };
     exit.into()

@@ -1,15 +1,16 @@
 //! `millrace serve`: the server, until it is told to stop.
 
-use super::settings::Settings;
+use super::{check, settings::Settings};
 use crate::{
-    config::{Auto, Config, LogFormat, Pin},
-    control,
+    config::{Config, LogFormat, Pin},
+    control::{self, Shards},
     exit::Exit,
     shard::{Boot, ShardError, Started},
 };
 use millrace_runtime::{LaunchError, LaunchOptions, Launched, Pinning, ShardPanic, launch};
 use std::{
     future::pending,
+    net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -39,6 +40,9 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         Err(exit) => return exit,
     };
     init_logging(&config);
+    if let Err(exit) = check::at_start(&config) {
+        return exit;
+    }
     let control = tokio::runtime::Builder::new_current_thread().enable_all().thread_name("control").build();
     let control = match control {
         Ok(control) => control,
@@ -56,13 +60,7 @@ fn start(
     config: &Config,
     started: mpsc::UnboundedSender<Started>,
 ) -> Result<Launched<Result<(), ShardError>>, LaunchError> {
-    let shards = match config.server.shards {
-        Auto::Given(shards) => shards,
-        Auto::Auto => {
-            let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-            u16::try_from(cores).unwrap_or(u16::MAX)
-        }
-    };
+    let shards = config.shards();
     let options = LaunchOptions {
         shards,
         pinning: match config.runtime.pin {
@@ -92,30 +90,15 @@ async fn supervise(
         ended = &mut ended => return verdict(ended),
     };
     let Some(Started { address, shards }) = server else { return verdict(ended.await) };
+    let (stop_admin, admin_stopped) = oneshot::channel::<()>();
+    let admin = serve_admin(config.server.admin_listen, shards.clone(), admin_stopped).await;
+    tracing::info!(%address, shards = shards.count(), "listening");
     if let Some(path) = ready_file
         && let Err(error) = write_ready_file(&path, &format!("{address}\n"))
     {
         shards.stop();
         return fail(Exit::Failure, &format!("cannot write {}: {error}", path.display()));
     }
-    tracing::info!(%address, shards = shards.count(), "listening");
-    let (stop_admin, admin_stopped) = oneshot::channel::<()>();
-    let admin: JoinHandle<()> = match TcpListener::bind(config.server.admin_listen).await {
-        Ok(listener) => {
-            let serving = control::serve(listener, shards.clone(), async {
-                admin_stopped.await.ok();
-            });
-            tokio::spawn(async {
-                if let Err(error) = serving.await {
-                    tracing::error!(%error, "the admin interface ended");
-                }
-            })
-        }
-        Err(error) => {
-            tracing::warn!(address = %config.server.admin_listen, %error, "no admin interface");
-            tokio::spawn(async {})
-        }
-    };
     tokio::select! {
         () = told_to_stop() => {
             tracing::info!("stopping");
@@ -127,6 +110,31 @@ async fn supervise(
     let exit = verdict(ended.await);
     admin.abort();
     exit
+}
+
+/// The server does its work without an admin interface too, so that an address in use is no reason to end.
+async fn serve_admin(listen: SocketAddr, shards: Shards, stop: oneshot::Receiver<()>) -> JoinHandle<()> {
+    let bound = async {
+        let listener = TcpListener::bind(listen).await?;
+        Ok::<_, std::io::Error>((listener.local_addr()?, listener))
+    };
+    match bound.await {
+        Ok((address, listener)) => {
+            tracing::info!(%address, "admin interface");
+            let serving = control::serve(listener, shards, async {
+                stop.await.ok();
+            });
+            tokio::spawn(async {
+                if let Err(error) = serving.await {
+                    tracing::error!(%error, "the admin interface ended");
+                }
+            })
+        }
+        Err(error) => {
+            tracing::warn!(address = %listen, %error, "no admin interface");
+            tokio::spawn(async {})
+        }
+    }
 }
 
 /// All or nothing: whoever waits for the file never reads half of it. The control thread may block for it.

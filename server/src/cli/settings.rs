@@ -33,10 +33,15 @@ pub(super) struct Settings {
 impl Settings {
     /// Loads the configuration, or tells all that is wrong with it.
     pub(super) fn load(&self) -> Result<Loaded, Exit> {
-        self.layers().and_then(|layers| config::load(&layers)).map_err(|problems| {
+        self.read().map_err(|problems| {
             eprint!("{}", problems.render(colour_on_stderr()));
             Exit::Config
         })
+    }
+
+    /// Loads the configuration.
+    pub(super) fn read(&self) -> Result<Loaded, Problems> {
+        self.layers().and_then(|layers| config::load(&layers))
     }
 
     fn layers(&self) -> Result<Layers, Problems> {

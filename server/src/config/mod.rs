@@ -14,6 +14,7 @@ pub use settings::{
 };
 pub use value::{Auto, ByteSize, HostPort, LogFormat, Pin, Value};
 
+use millrace_runtime::machine::default_shards;
 use std::{ops::Range, path::Path};
 use toml::de::{DeTable, DeValue};
 
@@ -45,6 +46,17 @@ impl SourceText {
     #[must_use]
     pub fn new(path: &Path, text: String) -> Self {
         Self { path: path.to_owned(), text: text.into() }
+    }
+}
+
+impl Config {
+    /// How many shards the server runs.
+    #[must_use]
+    pub fn shards(&self) -> u16 {
+        match self.server.shards {
+            Auto::Given(shards) => shards,
+            Auto::Auto => default_shards(),
+        }
     }
 }
 
@@ -226,7 +238,7 @@ fn wrong(setting: &Setting, detail: &str) -> String {
 }
 
 /// The candidate most like `name`, as a hint, if one is like it at all.
-fn nearest(name: &str, candidates: impl Iterator<Item = String>) -> Option<String> {
+pub(crate) fn nearest(name: &str, candidates: impl Iterator<Item = String>) -> Option<String> {
     /// Below this similarity a hint would only confuse.
     const SIMILAR: f64 = 0.75;
     candidates

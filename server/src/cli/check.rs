@@ -1,0 +1,147 @@
+//! `millrace check`: whether a server would start here, and what mends it if not. `serve` asks the same at its start.
+
+use super::{output, settings::Settings};
+use crate::{
+    config::{Config, Problems},
+    exit::Exit,
+};
+use millrace_runtime::machine::{self, Check, Grade};
+use std::path::Path;
+
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    settings: Settings,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Exit {
+    let (config, problems) = match arguments.settings.read() {
+        Ok(loaded) => (loaded.config, Problems(Vec::new())),
+        // The machine is looked at all the same: whoever mends the one can mend the other in one go.
+        Err(problems) => (Config::default(), problems),
+    };
+    let checks = check_machine(&config);
+    if arguments.json {
+        output::put(format_args!("{:#}", as_json(&problems, &checks)));
+    } else {
+        if problems.0.is_empty() {
+            output::put(format_args!("{}", line(Grade::Good, "configuration", "sound")));
+        } else {
+            eprint!("{}", problems.render(output::colour_on_stderr()));
+            output::put(format_args!("{}", line(Grade::Unfit, "configuration", "see above")));
+        }
+        checks.iter().for_each(|check| output::put(as_text(check)));
+    }
+    if !problems.0.is_empty() {
+        Exit::Config
+    } else if checks.iter().any(|check| check.grade == Grade::Unfit) {
+        Exit::Machine
+    } else {
+        Exit::Success
+    }
+}
+
+/// Refuses to serve on a machine that is unfit, and warns of what is poor.
+///
+/// # Errors
+/// [`Exit::Machine`], once all that is unfit has been told.
+pub(super) fn at_start(config: &Config) -> Result<(), Exit> {
+    let mut fit = Ok(());
+    for Check { name, grade, found, cure } in check_machine(config) {
+        let cure = cure.unwrap_or_default();
+        match grade {
+            Grade::Good => tracing::debug!(check = name, found, "machine"),
+            Grade::Fair => tracing::info!(check = name, found, cure, "the machine could be better"),
+            Grade::Poor => tracing::warn!(check = name, found, cure, "the machine may fail the server"),
+            Grade::Unfit => {
+                eprintln!("millrace: {name}: {found}: {cure}");
+                fit = Err(Exit::Machine);
+            }
+        }
+    }
+    fit
+}
+
+fn check_machine(config: &Config) -> Vec<Check> {
+    let directories: Vec<&Path> = config.server.data_dirs.iter().map(AsRef::as_ref).collect();
+    machine::check(config.shards(), &directories)
+}
+
+const fn word(grade: Grade) -> &'static str {
+    match grade {
+        Grade::Good => "good",
+        Grade::Fair => "fair",
+        Grade::Poor => "poor",
+        Grade::Unfit => "unfit",
+    }
+}
+
+fn line(grade: Grade, name: &str, found: &str) -> String {
+    let word = word(grade);
+    let coloured = match grade {
+        Grade::Good => output::green(word),
+        Grade::Fair => word.to_owned(),
+        Grade::Poor => output::yellow(word),
+        Grade::Unfit => output::red(word),
+    };
+    // The colour's own characters take no room.
+    let gap = " ".repeat(6 - word.len());
+    format!("{coloured}{gap}{name}: {found}")
+}
+
+fn as_text(check: &Check) -> String {
+    let mut text = line(check.grade, &check.name, &check.found);
+    if let Some(cure) = &check.cure {
+        text += &format!("\n      -> {cure}");
+    }
+    text
+}
+
+fn as_json(problems: &Problems, checks: &[Check]) -> serde_json::Value {
+    let problems: Vec<_> = problems
+        .0
+        .iter()
+        .map(|problem| {
+            serde_json::json!({
+                "message": problem.message,
+                "origin": problem.origin.as_ref().map(ToString::to_string),
+                "cure": problem.help,
+            })
+        })
+        .collect();
+    let checks: Vec<_> = checks
+        .iter()
+        .map(|check| {
+            serde_json::json!({
+                "name": check.name,
+                "grade": word(check.grade),
+                "found": check.found,
+                "cure": check.cure,
+            })
+        })
+        .collect();
+    serde_json::json!({ "configuration": problems, "machine": checks })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_good_is_told_with_its_cure() {
+        let check = Check {
+            name: "io_uring".to_owned(),
+            grade: Grade::Unfit,
+            found: "not permitted".to_owned(),
+            cure: Some("sysctl -w kernel.io_uring_disabled=0".to_owned()),
+        };
+        let text = as_text(&check);
+        assert_eq!(text, "unfit io_uring: not permitted\n      -> sysctl -w kernel.io_uring_disabled=0");
+        let json = as_json(&Problems(Vec::new()), &[check]);
+        assert_eq!(json["machine"][0]["grade"], "unfit");
+        assert_eq!(json["machine"][0]["cure"], "sysctl -w kernel.io_uring_disabled=0");
+    }
+}

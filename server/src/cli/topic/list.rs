@@ -1,0 +1,59 @@
+//! `millrace topic list`.
+
+use super::super::{
+    client::{CommandError, Target},
+    output::{Table, put},
+};
+use crate::exit::Exit;
+use millrace_net::client::{Admin, Cluster};
+use std::time::Duration;
+
+#[derive(clap::Args, Clone)]
+pub(super) struct Arguments {
+    /// List the broker's own topics too.
+    #[arg(long)]
+    internal: bool,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    target: Target,
+}
+
+impl Arguments {
+    pub(super) fn run(&self) -> Exit {
+        let (arguments, timeout) = (self.clone(), self.target.timeout());
+        self.target.run(move |cluster| arguments.list(cluster, timeout))
+    }
+
+    async fn list(self, cluster: Cluster, timeout: Duration) -> Result<(), CommandError> {
+        let admin = Admin::new(cluster, timeout);
+        let mut topics = admin.list_topics().await?.topics;
+        topics.retain(|topic| self.internal || !topic.is_internal);
+        topics.sort_by(|one, other| one.name.cmp(&other.name));
+        let replicas = |replicas: Option<usize>| replicas.unwrap_or(0);
+        let rows = topics.iter().map(|topic| {
+            let first = topic.partitions.first();
+            let factor = replicas(first.map(|partition| partition.replica_nodes.len()));
+            (topic.name.clone().unwrap_or_default(), topic.partitions.len(), factor, topic.is_internal)
+        });
+        if self.json {
+            let all = rows.map(|(name, partitions, replication_factor, internal)| {
+                serde_json::json!({
+                    "name": name,
+                    "partitions": partitions,
+                    "replication_factor": replication_factor,
+                    "internal": internal,
+                })
+            });
+            put(format_args!("{:#}", serde_json::Value::Array(all.collect())));
+        } else {
+            let mut table = Table::new(["TOPIC", "PARTITIONS", "REPLICAS"]);
+            for (name, partitions, factor, _) in rows {
+                table.row([name, partitions.to_string(), factor.to_string()]);
+            }
+            put(&table);
+        }
+        Ok(())
+    }
+}

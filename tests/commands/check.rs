@@ -1,0 +1,52 @@
+//! `millrace check`, and the same at the start of `serve`.
+
+use crate::process::{millrace, run};
+use serde_json::Value;
+
+#[test]
+fn a_sound_machine_and_configuration_pass() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let (code, stdout, stderr) = run(&["check", "--json", "--data-dir", data.to_str().unwrap()]);
+    assert_eq!(code, 0, "{stdout}{stderr}");
+    let report: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(report["configuration"], Value::Array(Vec::new()));
+    let machine = report["machine"].as_array().unwrap();
+    for name in ["kernel", "io_uring", "locked memory", "open files", "cores"] {
+        let check = machine.iter().find(|check| check["name"] == name).unwrap();
+        assert_ne!(check["grade"], "unfit", "{check}");
+    }
+    assert!(machine.iter().filter(|check| check["grade"] != "good").all(|check| check["cure"].is_string()));
+    assert!(!data.exists(), "a check makes nothing");
+}
+
+#[test]
+fn a_wrong_configuration_is_told_with_the_machine() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("millrace.toml");
+    std::fs::write(&file, "[server]\nshard = 1\nlisten = 7\n").unwrap();
+    let arguments = ["check", "--config", file.to_str().unwrap()];
+    let (code, stdout, stderr) = run(&arguments);
+    assert_eq!(code, 78);
+    assert!(stderr.contains("did you mean shards?") && stderr.contains("server.listen must be"), "{stderr}");
+    assert!(stdout.contains("unfit configuration") && stdout.contains("kernel: Linux"), "{stdout}");
+    assert!(!(stdout + &stderr).contains('\x1b'), "colours are for terminals");
+    let (code, stdout, _) = run(&[&arguments[..], &["--json"]].concat());
+    let report: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(code, 78);
+    let problems = report["configuration"].as_array().unwrap();
+    assert!(problems.iter().any(|problem| problem["cure"] == "did you mean shards?"), "{report}");
+    assert!(problems.iter().all(|problem| problem["origin"].is_string()), "{report}");
+}
+
+#[test]
+fn where_nothing_can_be_written_no_server_starts() {
+    for command in ["check", "serve"] {
+        let output = millrace(&[command, "--data-dir", "/proc/self", "--listen", "127.0.0.1:0"]).output();
+        let output = output.unwrap();
+        let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert_eq!(output.status.code(), Some(71), "{text}");
+        assert!(text.contains("writing of /proc/self"), "{text}");
+        assert!(text.contains("let this user write to /proc/self"), "{text}");
+    }
+}

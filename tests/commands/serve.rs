@@ -1,0 +1,49 @@
+//! `millrace serve`: its start, its refusals and its end.
+
+use crate::process::{Start, run};
+
+#[test]
+fn it_stops_cleanly_when_told_to() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Start::below(directory.path()).shards(2).run();
+    assert_eq!(server.stop().code(), Some(0));
+    let server = Start::below(directory.path()).run();
+    assert!(server.log().contains("\"is_clean\":true"), "{}", server.log());
+}
+
+#[test]
+fn a_public_address_without_authentication_is_refused_unless_the_configuration_says_so() {
+    for flag in ["--listen", "--admin-listen"] {
+        let (code, _, stderr) = run(&["serve", flag, "0.0.0.0:0"]);
+        assert_eq!(code, 78, "{stderr}");
+        assert!(stderr.contains("server.allow_public_without_authentication = true"), "{stderr}");
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let server = Start::below(directory.path())
+        .listen(([0, 0, 0, 0], 0).into())
+        .set("server.allow_public_without_authentication", "true")
+        .run();
+    assert!(server.address.ip().is_unspecified());
+}
+
+#[test]
+fn a_second_server_on_the_same_data_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let _first = Start::below(directory.path()).run();
+    let data = directory.path().join("data");
+    let (code, _, stderr) =
+        run(&["serve", "--listen", "127.0.0.1:0", "--shards", "1", "--data-dir", data.to_str().unwrap()]);
+    assert_eq!(code, 65, "{stderr}");
+}
+
+#[test]
+fn an_address_in_use_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let other = tempfile::tempdir().unwrap();
+    let first = Start::below(directory.path()).run();
+    let listen = first.address.to_string();
+    let data = other.path().to_str().unwrap();
+    let (code, _, stderr) = run(&["serve", "--listen", &listen, "--shards", "1", "--data-dir", data]);
+    assert_eq!(code, 1, "{stderr}");
+    assert!(stderr.contains(&format!("cannot listen on {listen}")), "{stderr}");
+}

@@ -1,0 +1,202 @@
+//! The real binary as a process of its own: started, watched, stopped and killed.
+
+use millrace_runtime::{LaunchOptions, Pinning, launch};
+use rustix::process::{Pid, Signal, kill_process};
+use std::{
+    fs::{self, File},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Output, Stdio},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+/// How long the server may take to start or to stop.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How often something that will happen is looked for.
+const GLANCE: Duration = Duration::from_millis(5);
+
+/// A command of the binary.
+pub(crate) fn millrace(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_millrace"));
+    command.args(arguments).stdin(Stdio::null());
+    command
+}
+
+/// Runs a command of the binary to its end, and gives its exit code with what it printed.
+pub(crate) fn run(arguments: &[&str]) -> (i32, String, String) {
+    let Output { status, stdout, stderr } = millrace(arguments).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (status.code().unwrap(), text(stdout), text(stderr))
+}
+
+/// How a server is started.
+pub(crate) struct Start {
+    directory: PathBuf,
+    shards: u16,
+    listen: SocketAddr,
+    settings: Vec<(String, String)>,
+}
+
+impl Start {
+    /// A server whose files are all below `directory`.
+    pub(crate) fn below(directory: &Path) -> Self {
+        Self {
+            directory: directory.to_owned(),
+            shards: 1,
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            settings: Vec::new(),
+        }
+    }
+
+    pub(crate) fn shards(self, shards: u16) -> Self {
+        Self { shards, ..self }
+    }
+
+    /// Listens where a server before it did.
+    pub(crate) fn listen(self, listen: SocketAddr) -> Self {
+        Self { listen, ..self }
+    }
+
+    /// A setting by its name, `section.key`.
+    pub(crate) fn set(mut self, name: &str, value: &str) -> Self {
+        let variable = format!("MILLRACE_{}", name.replace('.', "__").to_uppercase());
+        self.settings.push((variable, value.to_owned()));
+        self
+    }
+
+    /// Starts it, and returns when clients can connect.
+    pub(crate) fn run(self) -> Server {
+        let path = |name: &str| self.directory.join(name);
+        let ready = path("ready");
+        if ready.exists() {
+            fs::remove_file(&ready).unwrap();
+        }
+        let log = File::options().create(true).append(true).open(path("log")).unwrap();
+        let mut child = millrace(&["serve", "--listen", &self.listen.to_string(), "--data-dir"])
+            .arg(path("data"))
+            .args(["--shards", &self.shards.to_string(), "--admin-listen", "127.0.0.1:0", "--ready-file"])
+            .arg(&ready)
+            // Tests share the cores.
+            .envs([
+                ("MILLRACE_RUNTIME__PIN", "never"),
+                ("MILLRACE_RUNTIME__SPIN_US", "0"),
+                ("MILLRACE_LOG__FORMAT", "json"),
+            ])
+            .envs(self.settings.iter().map(|(name, value)| (name, value)))
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let end = Instant::now() + PATIENCE;
+        let address = loop {
+            if let Some(address) = fs::read_to_string(&ready).ok().and_then(|text| text.trim().parse().ok()) {
+                break address;
+            }
+            let ended = child.try_wait().unwrap();
+            let log = || fs::read_to_string(path("log")).unwrap_or_default();
+            assert!(ended.is_none(), "the server ended at its start: {ended:?}\n{}", log());
+            if Instant::now() > end {
+                child.kill().unwrap();
+                panic!("the server did not start in time\n{}", log());
+            }
+            sleep(GLANCE);
+        };
+        Server { child: Some(child), address, log: path("log") }
+    }
+}
+
+/// A server that runs, and is killed when this drops.
+pub(crate) struct Server {
+    child: Option<Child>,
+    pub(crate) address: SocketAddr,
+    log: PathBuf,
+}
+
+impl Server {
+    fn child(&mut self) -> &mut Child {
+        self.child.as_mut().expect("it runs until it is stopped or killed")
+    }
+
+    /// SIGKILL: nothing of the process survives but what it gave to the kernel.
+    pub(crate) fn kill(mut self) {
+        let mut child = self.child.take().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    /// SIGTERM, and how it ended.
+    pub(crate) fn stop(mut self) -> ExitStatus {
+        let mut child = self.child.take().unwrap();
+        kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+        wait(&mut child).unwrap_or_else(|| panic!("the server did not stop in time\n{}", self.log()))
+    }
+
+    /// How it ended, if it has.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.child().try_wait().unwrap()
+    }
+
+    /// All that it has logged, since the first start in its directory.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap()
+    }
+
+    /// The lines of the log at level WARN and above, as JSON.
+    pub(crate) fn warnings(&self) -> Vec<serde_json::Value> {
+        let log = self.log();
+        let lines = log.lines().map(|line| {
+            serde_json::from_str::<serde_json::Value>(line).unwrap_or_else(|error| panic!("{error}: {line}"))
+        });
+        lines.filter(|line| line["level"] == "WARN" || line["level"] == "ERROR").collect()
+    }
+
+    /// Memory of the process at the moment, in bytes.
+    pub(crate) fn resident_bytes(&mut self) -> u64 {
+        let status = format!("/proc/{}/status", self.child().id());
+        let status = fs::read_to_string(status).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
+    }
+
+    /// Runs a command of the binary against this server.
+    pub(crate) fn command(&self, arguments: &[&str]) -> (i32, String, String) {
+        let address = self.address.to_string();
+        run(&[arguments, &["--bootstrap", &address]].concat())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            // It may have ended by itself.
+            child.kill().ok();
+            child.wait().ok();
+        }
+    }
+}
+
+/// Waits for a process to end; kills it when that takes too long.
+fn wait(child: &mut Child) -> Option<ExitStatus> {
+    let end = Instant::now() + PATIENCE;
+    while Instant::now() < end {
+        if let Some(status) = child.try_wait().unwrap() {
+            return Some(status);
+        }
+        sleep(GLANCE);
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    None
+}
+
+/// Runs a client to its end, on a shard of its own.
+pub(crate) fn client<T, F>(work: impl FnOnce() -> F + Clone + Send + 'static) -> T
+where
+    T: Send + 'static,
+    F: Future<Output = T> + 'static,
+{
+    let options = LaunchOptions { pinning: Pinning::Never, spin: Duration::ZERO, ..LaunchOptions::default() };
+    let launched = launch(&options, move |_| work.clone()()).unwrap();
+    launched.join().unwrap().pop().unwrap()
+}
