@@ -45,3 +45,26 @@ impl From<Exit> for ExitCode {
         Self::from(exit.code())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Exit;
+
+    #[test]
+    fn the_page_tells_every_code() {
+        let page = include_str!("../../docs/running.md");
+        for exit in [
+            Exit::Success,
+            Exit::Failure,
+            Exit::Data,
+            Exit::Unavailable,
+            Exit::Bug,
+            Exit::Machine,
+            Exit::Storage,
+            Exit::Config,
+        ] {
+            let row = format!("| {} |", exit.code());
+            assert!(page.lines().any(|line| line.starts_with(&row)), "docs/running.md has no row {row}");
+        }
+    }
+}

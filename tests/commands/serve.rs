@@ -1,6 +1,7 @@
 //! `millrace serve`: its start, its refusals and its end.
 
 use crate::process::{Start, run};
+use std::{os::unix::net::UnixDatagram, time::Duration};
 
 #[test]
 fn it_stops_cleanly_when_told_to() {
@@ -46,4 +47,21 @@ fn an_address_in_use_is_told() {
     let (code, _, stderr) = run(&["serve", "--listen", &listen, "--shards", "1", "--data-dir", data]);
     assert_eq!(code, 1, "{stderr}");
     assert!(stderr.contains(&format!("cannot listen on {listen}")), "{stderr}");
+}
+
+#[test]
+fn a_service_manager_hears_of_the_start_and_the_stop() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("manager");
+    let manager = UnixDatagram::bind(&path).unwrap();
+    manager.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    let hear = || {
+        let mut message = [0; 256];
+        let len = manager.recv(&mut message).unwrap();
+        String::from_utf8(message[..len].to_vec()).unwrap()
+    };
+    let server = Start::below(directory.path()).variable("NOTIFY_SOCKET", path.to_str().unwrap()).run();
+    assert_eq!(hear(), format!("READY=1\nSTATUS=listening on {}\n", server.address));
+    assert_eq!(server.stop().code(), Some(0));
+    assert!(hear().starts_with("STOPPING=1\n"));
 }

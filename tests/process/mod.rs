@@ -36,7 +36,7 @@ pub(crate) struct Start {
     directory: PathBuf,
     shards: u16,
     listen: SocketAddr,
-    settings: Vec<(String, String)>,
+    variables: Vec<(String, String)>,
 }
 
 impl Start {
@@ -46,7 +46,7 @@ impl Start {
             directory: directory.to_owned(),
             shards: 1,
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-            settings: Vec::new(),
+            variables: Vec::new(),
         }
     }
 
@@ -60,9 +60,14 @@ impl Start {
     }
 
     /// A setting by its name, `section.key`.
-    pub(crate) fn set(mut self, name: &str, value: &str) -> Self {
+    pub(crate) fn set(self, name: &str, value: &str) -> Self {
         let variable = format!("MILLRACE_{}", name.replace('.', "__").to_uppercase());
-        self.settings.push((variable, value.to_owned()));
+        self.variable(&variable, value)
+    }
+
+    /// An environment variable.
+    pub(crate) fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -84,7 +89,7 @@ impl Start {
                 ("MILLRACE_RUNTIME__SPIN_US", "0"),
                 ("MILLRACE_LOG__FORMAT", "json"),
             ])
-            .envs(self.settings.iter().map(|(name, value)| (name, value)))
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .stderr(log)
             .spawn()
             .unwrap();

@@ -4,6 +4,7 @@ mod check;
 mod client;
 mod completions;
 mod config;
+mod notify;
 mod output;
 mod serve;
 mod settings;

@@ -1,6 +1,6 @@
 //! `millrace serve`: the server, until it is told to stop.
 
-use super::{check, settings::Settings};
+use super::{check, notify, settings::Settings};
 use crate::{
     config::{Config, LogFormat, Pin},
     control::{self, Shards},
@@ -99,9 +99,11 @@ async fn supervise(
         shards.stop();
         return fail(Exit::Failure, &format!("cannot write {}: {error}", path.display()));
     }
+    notify::ready(&format!("listening on {address}"));
     tokio::select! {
         () = told_to_stop() => {
             tracing::info!("stopping");
+            notify::stopping();
             shards.stop();
         }
         ended = &mut ended => return verdict(ended),
@@ -191,7 +193,7 @@ fn fail(exit: Exit, message: &str) -> Exit {
 }
 
 fn init_logging(config: &Config) {
-    let filter = EnvFilter::try_new(&config.log.filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::new(&config.log.filter);
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match config.log.format {
         LogFormat::Text => lines.with_ansi(super::output::colour_on_stderr()).init(),

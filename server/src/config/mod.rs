@@ -17,6 +17,7 @@ pub use value::{Auto, ByteSize, HostPort, LogFormat, Pin, Value};
 use millrace_runtime::machine::default_shards;
 use std::{ops::Range, path::Path};
 use toml::de::{DeTable, DeValue};
+use tracing_subscriber::EnvFilter;
 
 /// The prefix of every environment variable that is a setting.
 const VARIABLE_PREFIX: &str = "MILLRACE_";
@@ -215,6 +216,10 @@ impl Loading {
                 self.refuse(section, key, format!("{section}.{key} = {value}"), "give 1 or more");
             }
         }
+        if let Err(error) = EnvFilter::try_new(&self.config.log.filter) {
+            let message = format!("log.filter = {:?}: {error}", self.config.log.filter);
+            self.refuse("log", "filter", message, "write \"info\", or \"warn,millrace_net=debug\"");
+        }
         if self.config.dataflow.epoch_ms_max < self.config.dataflow.epoch_ms_min {
             let message = "dataflow.epoch_ms_max is below dataflow.epoch_ms_min".to_owned();
             self.refuse("dataflow", "epoch_ms_max", message, "raise it, or lower the other");
@@ -316,6 +321,12 @@ mod tests {
         let refused = from_file("[server]\nlisten = \"0.0.0.0:9092\"").unwrap_err().to_string();
         assert!(refused.contains("allow_public_without_authentication"), "{refused}");
         from_file("[server]\nlisten = \"0.0.0.0:9092\"\nallow_public_without_authentication = true").unwrap();
+    }
+
+    #[test]
+    fn a_filter_that_filters_nothing_is_refused() {
+        let refused = from_file("[log]\nfilter = \"warn,a=b=c\"").unwrap_err().to_string();
+        assert!(refused.contains("millrace.toml:2: log.filter"), "{refused}");
     }
 
     #[test]

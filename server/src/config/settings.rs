@@ -98,7 +98,7 @@ settings! {
         data_dirs: Vec<PathBuf> = vec![PathBuf::from("millrace-data")];
         /// Number of shards; "auto" is one for each core that the process may use.
         shards: Auto<u16> = Auto::Auto;
-        /// Connections at a time, over all shards; further ones are closed at once.
+        /// Connections at a time, over all shards; further ones wait to be accepted.
         connections_max: u32 = 20_000;
         /// The largest request that a client may send.
         request_bytes_max: ByteSize = ByteSize(100 << 20);
@@ -183,5 +183,35 @@ impl Value for String {
 
     fn to_toml(&self) -> String {
         format!("{self:?}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAGE: &str = include_str!("../../../docs/running.md");
+
+    /// The reference of all settings, as the page has it.
+    fn reference() -> String {
+        let defaults = Config::default();
+        let mut text = String::new();
+        let mut section = "";
+        for setting in SETTINGS {
+            if setting.section != section {
+                section = setting.section;
+                text += &format!("\n### [{section}]\n\n| key | default | what it is |\n|---|---|---|\n");
+            }
+            let doc: Vec<&str> = setting.doc.lines().map(str::trim).collect();
+            let default = (setting.show)(&defaults);
+            text += &format!("| `{}` | `{default}` | {} |\n", setting.key, doc.join(" ").trim_end());
+        }
+        text
+    }
+
+    #[test]
+    fn the_page_tells_every_setting() {
+        let reference = reference();
+        assert!(PAGE.contains(&reference), "docs/running.md should say:\n{reference}");
     }
 }
