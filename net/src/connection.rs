@@ -93,23 +93,48 @@ impl Peer {
     }
 }
 
+/// What becomes of a request.
+#[derive(Debug)]
+pub enum Answer {
+    /// It is answered.
+    Response(Response),
+    /// It wants no answer: a Produce with acks = 0.
+    Nothing,
+    /// It wants no answer, and its peer is to know all the same that it failed: the connection is closed when its turn
+    /// has come, as Kafka does.
+    Close,
+}
+
+impl From<Response> for Answer {
+    fn from(response: Response) -> Self {
+        Self::Response(response)
+    }
+}
+
+impl From<Option<Response>> for Answer {
+    fn from(response: Option<Response>) -> Self {
+        response.map_or(Self::Nothing, Self::Response)
+    }
+}
+
 /// What answers a connection's requests.
 pub trait Handler {
-    /// Answers a request; `None` for one that wants no answer (Produce with acks = 0).
+    /// Answers a request.
     ///
     /// Called in the order of the requests. The futures are polled together, each for the first time in the order of
     /// the requests, so that what a handler does before it first waits happens in that order. A future may be dropped
     /// before it is ready, when [`ConnectionOptions::drain_timeout`] has passed.
-    fn handle(&self, request: Request) -> impl Future<Output = Option<Response>> + 'static;
+    fn handle(&self, request: Request) -> impl Future<Output = Answer> + 'static;
 }
 
 impl<F, R> Handler for F
 where
     F: Fn(Request) -> R,
-    R: Future<Output = Option<Response>> + 'static,
+    R: Future<Output: Into<Answer>> + 'static,
 {
-    fn handle(&self, request: Request) -> impl Future<Output = Option<Response>> + 'static {
-        self(request)
+    fn handle(&self, request: Request) -> impl Future<Output = Answer> + 'static {
+        let work = self(request);
+        async move { work.await.into() }
     }
 }
 
@@ -135,6 +160,9 @@ pub enum ConnectionError {
     /// A response that Kafka's encoding cannot express.
     #[error("encoding a response: {0}")]
     Response(#[from] EncodeError),
+    /// A request that wants no answer failed: closing is the only way to tell.
+    #[error("closed, to tell of a request without an answer that failed")]
+    Refused,
     /// The peer asked for nothing for too long.
     #[error("idle")]
     Idle,
@@ -157,7 +185,7 @@ impl ConnectionError {
     /// failed. A network that breaks and a peer that has nothing to ask are everyday.
     #[must_use]
     pub const fn is_fault(&self) -> bool {
-        !matches!(self, Self::Receive(_) | Self::Send(_) | Self::Idle)
+        !matches!(self, Self::Receive(_) | Self::Send(_) | Self::Idle | Self::Refused)
     }
 }
 
@@ -269,7 +297,7 @@ struct Connection<'a, P> {
 impl<C, F> Connection<'_, Pipeline<C, F, Charges>>
 where
     C: Fn(Request) -> F,
-    F: Future<Output = Option<Response>>,
+    F: Future<Output = Answer>,
 {
     fn frame_max(&self) -> usize {
         if self.options.authentication && !self.peer.authenticated.get() {
@@ -453,9 +481,17 @@ where
         finished: &[Finished<Charges>],
     ) -> Result<(), ConnectionError> {
         let mut pieces = Vec::new();
-        for Finished { version, correlation_id, response, .. } in finished {
-            if let Some(response) = response {
-                pieces.append(&mut encode_response(writer, *version, *correlation_id, response)?);
+        let mut refused = false;
+        for Finished { version, correlation_id, answer, .. } in finished {
+            match answer {
+                Answer::Response(response) => {
+                    pieces.append(&mut encode_response(writer, *version, *correlation_id, response)?);
+                }
+                Answer::Nothing => {}
+                Answer::Close => {
+                    refused = true;
+                    break;
+                }
             }
         }
         let watch = &self.control.watch;
@@ -470,7 +506,7 @@ where
             pieces = rest;
         }
         watch.sending.set(false);
-        Ok(())
+        if refused { Err(ConnectionError::Refused) } else { Ok(()) }
     }
 }
 

@@ -13,9 +13,17 @@ pub enum BatchError {
         /// Bytes that are here.
         have: usize,
     },
-    /// The batch's length field is too small for a batch, or says less than the bytes that came with it.
+    /// The batch's length field is too small for a batch.
     #[error("batch length {0} does not fit the batch")]
     Length(i32),
+    /// More came than one batch.
+    #[error("batch of {need} bytes, of which {have} are here")]
+    Excess {
+        /// Bytes that the batch says it has.
+        need: usize,
+        /// Bytes that are here.
+        have: usize,
+    },
     /// Larger than the topic admits.
     #[error("batch of {len} bytes, the limit is {max}")]
     TooLarge {

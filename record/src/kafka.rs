@@ -15,7 +15,7 @@ mod set;
 mod validate;
 
 pub use build::KafkaBatchBuilder;
-pub use fields::{FORMAT, KAFKA_HEADER_LEN, format_of};
+pub use fields::{FORMAT, KAFKA_HEADER_LEN, claims_transaction, format_of};
 pub use records::KafkaRecords;
 pub use set::RecordSet;
 pub use validate::{KafkaBatchInfo, Limits, Origin, validate, validate_deep};

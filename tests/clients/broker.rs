@@ -134,6 +134,8 @@ fn launch(directory: &TempDir, listen: &str) -> Result<(Child, String), String> 
         .arg(path("data"))
         .arg("--ready-file")
         .arg(&ready)
+        // The clients need the cores that shards would otherwise hold.
+        .envs([("MILLRACE_RUNTIME__PIN", "never"), ("MILLRACE_RUNTIME__SPIN_US", "0")])
         .stdin(Stdio::null())
         .stdout(log.try_clone().map_err(|error| error.to_string())?)
         .stderr(log)

@@ -37,7 +37,7 @@ impl House {
 
     fn config(&self) -> Config {
         let mut config = Config::default();
-        config.server.listen = SocketAddr::new(self.world.ip(self.server), 9092);
+        config.server.listen = self.address();
         config.server.data_dirs = vec!["/data".into()];
         config.journal.file_bytes = ByteSize(1 << 20);
         config.journal.files_max = 4;
@@ -72,9 +72,12 @@ impl House {
         drop(self.running.take());
     }
 
+    pub(crate) fn address(&self) -> SocketAddr {
+        SocketAddr::new(self.world.ip(self.server), 9092)
+    }
+
     pub(crate) fn cluster(&self) -> Cluster {
-        let address = SocketAddr::new(self.world.ip(self.server), 9092);
-        Cluster::new(vec![address], ClusterOptions::default())
+        Cluster::new(vec![self.address()], ClusterOptions::default())
     }
 
     /// Runs a client to its end.

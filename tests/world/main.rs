@@ -3,5 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "an error ends the test")]
 
 mod acknowledged;
+mod answers;
 mod basics;
 mod house;

@@ -1,5 +1,6 @@
 //! Requests in flight, in their order.
 
+use super::Answer;
 use crate::kafka::{Request, Response};
 use std::{
     collections::VecDeque,
@@ -22,22 +23,21 @@ struct Entry<F, G> {
 
 enum Work<F> {
     Running(Pin<Box<F>>),
-    Done(Option<Response>),
+    Done(Answer),
 }
 
 /// A request whose turn to be answered has come.
 pub(super) struct Finished<G> {
     pub(super) version: i16,
     pub(super) correlation_id: i32,
-    /// None if the request wants no answer.
-    pub(super) response: Option<Response>,
+    pub(super) answer: Answer,
     _held: G,
 }
 
 impl<C, F, G> Pipeline<C, F, G>
 where
     C: Fn(Request) -> F,
-    F: Future<Output = Option<Response>>,
+    F: Future<Output = Answer>,
 {
     pub(super) fn new(start: C) -> Self {
         Self { start, entries: VecDeque::new() }
@@ -52,16 +52,17 @@ where
 
     /// Queues an answer that needs no work, in version 0.
     pub(super) fn answer(&mut self, correlation_id: i32, response: Response, held: G) {
-        self.entries.push_back(Entry { version: 0, correlation_id, held, work: Work::Done(Some(response)) });
+        let work = Work::Done(Answer::Response(response));
+        self.entries.push_back(Entry { version: 0, correlation_id, held, work });
     }
 
     /// Goes on with all work, in the order of the requests.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) {
         for entry in &mut self.entries {
             if let Work::Running(work) = &mut entry.work
-                && let Poll::Ready(response) = work.as_mut().poll(cx)
+                && let Poll::Ready(answer) = work.as_mut().poll(cx)
             {
-                entry.work = Work::Done(response);
+                entry.work = Work::Done(answer);
             }
         }
     }
@@ -71,7 +72,7 @@ where
         let done = self.entries.iter().take_while(|entry| matches!(entry.work, Work::Done(_))).count();
         let done = self.entries.drain(..done);
         done.filter_map(|Entry { version, correlation_id, held, work }| match work {
-            Work::Done(response) => Some(Finished { version, correlation_id, response, _held: held }),
+            Work::Done(answer) => Some(Finished { version, correlation_id, answer, _held: held }),
             Work::Running(_) => None,
         })
         .collect()

@@ -506,3 +506,27 @@ fn responses_are_sent_in_steps() {
         assert_eq!((lens(&head), lens(&rest)), (first, second), "{all:?}");
     }
 }
+
+/// Who asks for no answer learns of a failure by the closed connection, after the answers to earlier requests.
+#[test]
+fn a_request_that_fails_without_an_answer_closes_the_connection() {
+    let bench = Bench::new(3, AcceptorOptions::default(), || {
+        |request: Request| async move {
+            match request.body {
+                RequestBody::Produce(_) => Answer::Close,
+                _ => {
+                    sleep(Duration::from_millis(5)).await;
+                    Answer::Response(HeartbeatResponse::default().into())
+                }
+            }
+        }
+    });
+    let mut raw = bench.connect();
+    bench.run(async {
+        raw.send(1, &heartbeat(0)).await;
+        raw.send(2, &produce(0, 10)).await;
+        raw.send(3, &heartbeat(0)).await;
+        raw.receive::<HeartbeatRequest>(1).await;
+        assert_eq!(raw.frame().await, None);
+    });
+}

@@ -19,6 +19,8 @@ pub(crate) const LENGTH_MIN: i32 = (KAFKA_HEADER_LEN - OVERHEAD_LEN) as i32;
 pub(crate) const CHECKED_START: usize = 21;
 
 const FORMAT_AT: usize = 16;
+/// The lower byte of the attributes, which has all that have a meaning.
+const ATTRIBUTES_AT: usize = 22;
 const CODEC_MASK: u16 = 0b111;
 
 /// The fields as they stand, believed in nothing but their places.
@@ -43,6 +45,14 @@ pub(crate) struct Fields {
 #[must_use]
 pub fn format_of(bytes: &[u8]) -> Option<i8> {
     bytes.get(FORMAT_AT).map(|&byte| byte as i8)
+}
+
+/// Whether the first batch in `bytes`, unchecked as it is, says that it belongs to a transaction. Older formats know
+/// none.
+#[must_use]
+pub fn claims_transaction(bytes: &[u8]) -> bool {
+    format_of(bytes) == Some(FORMAT)
+        && bytes.get(ATTRIBUTES_AT).is_some_and(|bits| bits & Attributes::TRANSACTIONAL.bits() != 0)
 }
 
 impl Fields {
@@ -154,7 +164,7 @@ pub(crate) fn set_offset_and_epoch(batch: &mut [u8], base_offset: Offset, leader
 
 /// Writes the time of the append into a batch, which takes a new CRC over all of it. Returns the CRC.
 pub(crate) fn set_append_time(batch: &mut [u8], append_time: Timestamp) -> u32 {
-    batch[22] |= Attributes::LOG_APPEND_TIME.bits();
+    batch[ATTRIBUTES_AT] |= Attributes::LOG_APPEND_TIME.bits();
     batch[35..43].copy_from_slice(&append_time.to_be_bytes());
     let crc = crate::checksum::crc32c(&batch[CHECKED_START..]);
     batch[17..21].copy_from_slice(&crc.to_be_bytes());

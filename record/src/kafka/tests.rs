@@ -43,6 +43,7 @@ fn what_no_producer_may_send_is_refused() {
     assert_eq!(refused(|b| b[22] = Attributes::CONTROL.bits()), BatchError::Control);
     assert_eq!(refused(|b| b[22] = Attributes::LOG_APPEND_TIME.bits()), BatchError::TimestampType);
     assert_eq!(refused(|b| b[22] = Attributes::TRANSACTIONAL.bits()), BatchError::Field("producer_id"));
+    assert_eq!(refused(|b| b[7] = 42), BatchError::Field("base_offset"));
     assert_eq!(refused(|b| b[16] = 1), BatchError::Format(1));
     assert_eq!(refused(|b| b[16] = 3), BatchError::Format(3));
     assert_eq!(refused(|b| b[43] = 0x80), BatchError::Field("producer_id"));
@@ -51,9 +52,20 @@ fn what_no_producer_may_send_is_refused() {
     assert!(matches!(refused(|b| b.truncate(16)), BatchError::Truncated { need: 61, have: 16 }));
     assert!(matches!(refused(|b| b.truncate(60)), BatchError::Truncated { need: 61, have: 60 }));
     assert!(matches!(refused(|b| b.truncate(80)), BatchError::Truncated { have: 80, .. }));
-    assert!(matches!(refused(|b| b.push(0)), BatchError::Length(_)));
+    assert_eq!(refused(|b| b.push(0)), BatchError::Excess { need: sample().len(), have: sample().len() + 1 });
     assert_eq!(refused(|b| b[8..12].copy_from_slice(&48i32.to_be_bytes())), BatchError::Length(48));
     assert_eq!(refused(|b| b[8] = 0x80), BatchError::Length(i32::MIN + (sample().len() - 12) as i32));
+}
+
+#[test]
+fn a_claim_to_a_transaction_is_seen_in_any_bytes() {
+    let mut batch = sample();
+    assert!(!claims_transaction(&batch));
+    batch[22] |= Attributes::TRANSACTIONAL.bits();
+    assert!(claims_transaction(&batch) && claims_transaction(&batch[..23]));
+    assert!(!claims_transaction(&batch[..22]));
+    batch[16] = 1;
+    assert!(!claims_transaction(&batch), "a compressed message of format 1 has these bits elsewhere");
 }
 
 #[test]
@@ -158,8 +170,10 @@ fn every_flipped_bit_is_detected_or_harmless() {
         let mut flipped = batch.clone();
         flipped[bit / 8] ^= 1 << (bit % 8);
         let result = validate(&flipped, &FROM_PRODUCER);
-        let outside = matches!(bit / 8, 0..8 | 12..16);
-        assert_eq!(result.is_ok(), outside, "bit {bit}: {result:?}");
+        match bit / 8 {
+            0..8 => assert_eq!(result, Err(BatchError::Field("base_offset")), "bit {bit}"),
+            at => assert_eq!(result.is_ok(), (12..16).contains(&at), "bit {bit}: {result:?}"),
+        }
     }
 }
 

@@ -82,7 +82,7 @@ fn check_fields<'a>(batch: &'a [u8], limits: &Limits) -> Result<(BatchHeader, &'
         return Err(BatchError::Truncated { need: len, have: batch.len() });
     }
     if len < batch.len() {
-        return Err(BatchError::Length(fields.length));
+        return Err(BatchError::Excess { need: len, have: batch.len() });
     }
     let computed = crc32c(&batch[CHECKED_START..]);
     if computed != fields.crc {
@@ -92,6 +92,10 @@ fn check_fields<'a>(batch: &'a [u8], limits: &Limits) -> Result<(BatchHeader, &'
     check_flags(flags, &fields, limits.origin)?;
     check_counts(&fields, limits.origin)?;
     check_producer(&fields, flags, limits.origin)?;
+    // Offsets are the log's to give: a producer numbers its records from 0.
+    if limits.origin == Origin::Producer && fields.base_offset != 0 {
+        return Err(BatchError::Field("base_offset"));
+    }
     let records = &batch[KAFKA_HEADER_LEN..];
     if codec == Codec::None && fields.record_count as usize > records.len() / RECORD_LEN_MIN {
         return Err(count_error(&fields));

@@ -58,7 +58,7 @@ async fn create(asker: &Asker, topic: CreatableTopic, validate_only: bool) -> Cr
             });
             CreatableTopicResult {
                 name,
-                topic_id: if validate_only { uuid::Uuid::nil() } else { topic.id.0 },
+                topic_id: topic.id.0,
                 error_code: ErrorCode::NONE,
                 num_partitions: topic.partitions,
                 replication_factor: 1,

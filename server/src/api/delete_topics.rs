@@ -7,6 +7,8 @@ use millrace_net::kafka::{
     delete_topics::{DeletableTopicResult, DeleteTopicState, DeleteTopicsRequest, DeleteTopicsResponse},
 };
 use millrace_record::TopicId;
+use std::collections::BTreeMap;
+use uuid::Uuid;
 
 /// From this version on topics may be named by id.
 const IDS_FROM: i16 = 6;
@@ -18,11 +20,32 @@ pub(super) async fn answer(asker: &Asker, request: DeleteTopicsRequest) -> Delet
         let named = |name| DeleteTopicState { name: Some(name), ..Default::default() };
         request.topic_names.into_iter().map(named).collect()
     };
-    let mut responses = Vec::with_capacity(wanted.len());
+    let mut times: BTreeMap<(Option<String>, Uuid), usize> = BTreeMap::new();
+    for topic in &wanted {
+        *times.entry((topic.name.clone(), topic.topic_id)).or_default() += 1;
+    }
+    let mut responses = Vec::with_capacity(times.len());
     for topic in wanted {
-        responses.push(delete(asker, topic).await);
+        match times.remove(&(topic.name.clone(), topic.topic_id)) {
+            Some(1) if topic.name.is_some() != topic.topic_id.is_nil() => {
+                responses.push(refused(topic, "A topic is named by its name or by its id."));
+            }
+            Some(1) => responses.push(delete(asker, topic).await),
+            Some(_) => responses.push(refused(topic, "The topic is named more than once.")),
+            // Answered when it first came.
+            None => {}
+        }
     }
     DeleteTopicsResponse { responses, ..Default::default() }
+}
+
+fn refused(topic: DeleteTopicState, message: &str) -> DeletableTopicResult {
+    DeletableTopicResult {
+        name: topic.name,
+        topic_id: topic.topic_id,
+        error_code: ErrorCode::INVALID_REQUEST,
+        error_message: Some(message.to_owned()),
+    }
 }
 
 async fn delete(asker: &Asker, wanted: DeleteTopicState) -> DeletableTopicResult {

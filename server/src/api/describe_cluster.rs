@@ -5,14 +5,20 @@ use millrace_net::kafka::{
     ErrorCode,
     describe_cluster::{
         DescribeClusterBroker, DescribeClusterRequest, DescribeClusterResponse, ENDPOINT_BROKERS,
+        ENDPOINT_CONTROLLERS,
     },
 };
 
 pub(super) fn answer(asker: &Asker, request: &DescribeClusterRequest) -> DescribeClusterResponse {
     if request.endpoint_type != ENDPOINT_BROKERS {
+        let (error_code, message) = if request.endpoint_type == ENDPOINT_CONTROLLERS {
+            (ErrorCode::MISMATCHED_ENDPOINT_TYPE, "The request was sent to an endpoint of type BROKER.")
+        } else {
+            (ErrorCode::UNSUPPORTED_ENDPOINT_TYPE, "There is no endpoint of that type.")
+        };
         return DescribeClusterResponse {
-            error_code: ErrorCode::MISMATCHED_ENDPOINT_TYPE,
-            error_message: Some("The request was sent to an endpoint of type BROKER.".to_owned()),
+            error_code,
+            error_message: Some(message.to_owned()),
             endpoint_type: ENDPOINT_BROKERS,
             ..Default::default()
         };

@@ -1,8 +1,8 @@
 //! DescribeConfigs: settings under Kafka's names, since tools ask for them and act on what they read.
 
-use super::Asker;
+use super::{Asker, errors::Code};
 use crate::{
-    cluster::{ConfigKind, TOPIC_CONFIGS, Topic, TopicConfig},
+    cluster::{ConfigKind, TOPIC_CONFIGS, Topic, TopicConfig, TopicError, validate_name},
     shard::Context,
 };
 use millrace_net::kafka::{
@@ -39,15 +39,21 @@ pub(super) fn answer(asker: &Asker, request: DescribeConfigsRequest) -> Describe
 fn describe(asker: &Asker, resource: DescribeConfigsResource) -> DescribeConfigsResult {
     let found = match resource.resource_type {
         TOPIC => {
-            let topic = asker.shard.image().topic(&resource.resource_name).cloned();
-            topic.map(|topic| of_topic(&asker.shard, &topic)).ok_or((
-                ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
-                "This server does not host this topic-partition.".to_owned(),
-            ))
+            let name = &resource.resource_name;
+            let topic = asker.shard.image().topic(name).cloned();
+            let unknown = || {
+                let error =
+                    validate_name(name).map_or_else(TopicError::InvalidName, |()| TopicError::Unknown);
+                (error.code(), error.to_string())
+            };
+            topic.map(|topic| of_topic(&asker.shard, &topic)).ok_or_else(unknown)
         }
         BROKER => {
             let node = asker.shard.options().node_id;
-            if resource.resource_name.is_empty() || resource.resource_name.parse() == Ok(node) {
+            if resource.resource_name.is_empty() {
+                // What was set for all brokers at run time: nothing can be.
+                Ok(Vec::new())
+            } else if resource.resource_name.parse() == Ok(node) {
                 Ok(of_broker(&asker.shard))
             } else {
                 let name = &resource.resource_name;
@@ -63,7 +69,8 @@ fn describe(asker: &Asker, resource: DescribeConfigsResource) -> DescribeConfigs
         Ok(configs) => (ErrorCode::NONE, None, configs),
         Err((code, message)) => (code, Some(message), Vec::new()),
     };
-    if let Some(wanted) = &resource.configuration_keys {
+    // An empty list asks for all, as none does.
+    if let Some(wanted) = resource.configuration_keys.as_ref().filter(|keys| !keys.is_empty()) {
         configs.retain(|config| wanted.contains(&config.name));
     }
     DescribeConfigsResult {
@@ -80,6 +87,7 @@ pub(super) fn of_topic(shard: &Context, topic: &Topic) -> Vec<DescribeConfigsRes
     let describe = |config: &TopicConfig| {
         let server = shard.options().topic_default(config.name);
         let default = config.default.to_owned();
+        let server = server.filter(|server| *server != default);
         let own = topic.configs.get(config.name).cloned();
         let mut synonyms = Vec::new();
         let broker_name = broker_name(config.name);

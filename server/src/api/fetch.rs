@@ -21,6 +21,9 @@ use millrace_net::{
 use millrace_runtime::{Instant, ShardId, random_u64, timeout};
 use std::{cell::RefCell, collections::BTreeMap, time::Duration};
 
+/// From this version on topics are named by id.
+const IDS_FROM: i16 = 13;
+
 /// The isolation level that sees no records of open or aborted transactions.
 const READ_COMMITTED: i8 = 1;
 
@@ -48,7 +51,8 @@ pub(super) async fn answer(
     session: &RefCell<FetchSession>,
     request: FetchRequest,
 ) -> FetchResponse {
-    let planned = session.borrow_mut().plan(&request, new_session_id());
+    let by_id = asker.version >= IDS_FROM;
+    let planned = session.borrow_mut().plan(&request, by_id, new_session_id());
     let plan = match planned {
         Ok(plan) => plan,
         Err(error_code) => return FetchResponse { error_code, ..Default::default() },
@@ -112,6 +116,7 @@ fn locate(asker: &Asker, wanted: &[Wanted]) -> (BTreeMap<ShardId, Vec<Part>>, Ve
         let place = &wanted.place;
         let mut answer = PartitionData { partition_index: place.partition, ..Default::default() };
         let found = topic_names::find(&asker.shard, &place.topic, place.topic_id);
+        let unknown_id = found.is_none() && place.topic.is_empty();
         match found.filter(|topic| (0..topic.partitions).contains(&place.partition)) {
             Some(topic) => {
                 let from = ReadFrom {
@@ -129,7 +134,7 @@ fn locate(asker: &Asker, wanted: &[Wanted]) -> (BTreeMap<ShardId, Vec<Part>>, Ve
             }
             None => {
                 answer.high_watermark = -1;
-                answer.error_code = if place.topic.is_empty() {
+                answer.error_code = if unknown_id {
                     ErrorCode::UNKNOWN_TOPIC_ID
                 } else {
                     ErrorCode::UNKNOWN_TOPIC_OR_PARTITION

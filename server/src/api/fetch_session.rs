@@ -42,6 +42,8 @@ pub(super) struct FetchSession {
     id: i32,
     /// What the next request must say.
     epoch: i32,
+    /// Whether it names topics by id. A request that does otherwise would mean other partitions.
+    by_id: bool,
     partitions: BTreeMap<Place, Cached>,
     /// The partition that was last answered with records: the next answer begins behind it, so that a response's bound
     /// of bytes starves none.
@@ -75,11 +77,16 @@ enum Kind {
 }
 
 impl FetchSession {
-    /// Works out what a request wants. `new_id` names a session that it begins.
+    /// Works out what a request wants, which names topics by id or by name. `new_id` names a session that it begins.
     ///
     /// # Errors
     /// The code that tells the client to begin anew.
-    pub(super) fn plan(&mut self, request: &FetchRequest, new_id: i32) -> Result<Plan, ErrorCode> {
+    pub(super) fn plan(
+        &mut self,
+        request: &FetchRequest,
+        by_id: bool,
+        new_id: i32,
+    ) -> Result<Plan, ErrorCode> {
         match (request.session_id, request.session_epoch) {
             (id, FINAL_EPOCH) => {
                 if id != 0 {
@@ -87,14 +94,15 @@ impl FetchSession {
                 }
                 Ok(Plan { wanted: named(request), kind: Kind::Sessionless })
             }
-            (_, INITIAL_EPOCH) => Ok(self.begin(request, new_id)),
+            (_, INITIAL_EPOCH) => Ok(self.begin(request, by_id, new_id)),
             (id, _) if id == 0 || id != self.id => Err(ErrorCode::FETCH_SESSION_ID_NOT_FOUND),
             (_, epoch) if epoch != self.epoch => Err(ErrorCode::INVALID_FETCH_SESSION_EPOCH),
+            _ if by_id != self.by_id => Err(ErrorCode::FETCH_SESSION_TOPIC_ID_ERROR),
             _ => Ok(self.go_on(request)),
         }
     }
 
-    fn begin(&mut self, request: &FetchRequest, new_id: i32) -> Plan {
+    fn begin(&mut self, request: &FetchRequest, by_id: bool, new_id: i32) -> Plan {
         *self = Self::default();
         let wanted = named(request);
         if wanted.len() > PARTITIONS_MAX {
@@ -102,6 +110,7 @@ impl FetchSession {
         }
         self.id = new_id;
         self.epoch = 1;
+        self.by_id = by_id;
         for partition in &wanted {
             self.partitions.insert(partition.place.clone(), Cached::new(partition.fetch.clone()));
         }
@@ -243,15 +252,15 @@ mod tests {
     #[test]
     fn a_session_answers_only_what_is_new_and_takes_turns() {
         let mut session = FetchSession::default();
-        let plan = session.plan(&request(0, 0, &[(0, 5), (1, 6), (2, 7)]), 77).unwrap();
+        let plan = session.plan(&request(0, 0, &[(0, 5), (1, 6), (2, 7)]), false, 77).unwrap();
         let response = session.answer(plan, vec![data(0, 5, false), data(1, 6, false), data(2, 7, false)]);
         assert_eq!((response.session_id, answered(&response)), (77, vec![0, 1, 2]));
 
-        let plan = session.plan(&request(77, 1, &[]), 0).unwrap();
+        let plan = session.plan(&request(77, 1, &[]), false, 0).unwrap();
         let response = session.answer(plan, vec![data(0, 5, false), data(1, 8, true), data(2, 7, false)]);
         assert_eq!(answered(&response), [1]);
 
-        let plan = session.plan(&request(77, 2, &[(1, 8)]), 0).unwrap();
+        let plan = session.plan(&request(77, 2, &[(1, 8)]), false, 0).unwrap();
         let order: Vec<i32> = plan.wanted.iter().map(|wanted| wanted.place.partition).collect();
         assert_eq!(order, [2, 0, 1], "the one that was served comes last");
         assert_eq!(plan.wanted[2].fetch.fetch_offset, 8, "what changed is taken up");
@@ -262,11 +271,11 @@ mod tests {
     #[test]
     fn partitions_are_forgotten_and_added() {
         let mut session = FetchSession::default();
-        session.plan(&request(0, 0, &[(0, 0), (1, 0)]), 9).unwrap();
+        session.plan(&request(0, 0, &[(0, 0), (1, 0)]), false, 9).unwrap();
         let mut next = request(9, 1, &[(3, 4)]);
         next.forgotten_topics_data =
             vec![ForgottenTopic { topic: "t".into(), partitions: vec![0], ..Default::default() }];
-        let plan = session.plan(&next, 0).unwrap();
+        let plan = session.plan(&next, false, 0).unwrap();
         let places: Vec<i32> = plan.wanted.iter().map(|wanted| wanted.place.partition).collect();
         assert_eq!(places, [1, 3]);
     }
@@ -274,26 +283,35 @@ mod tests {
     #[test]
     fn strangers_and_repeats_are_told_to_begin_anew() {
         let mut session = FetchSession::default();
-        assert_eq!(session.plan(&request(5, 1, &[]), 1), Err(ErrorCode::FETCH_SESSION_ID_NOT_FOUND));
-        session.plan(&request(0, 0, &[(0, 0)]), 5).unwrap();
-        assert_eq!(session.plan(&request(6, 1, &[]), 1), Err(ErrorCode::FETCH_SESSION_ID_NOT_FOUND));
-        assert_eq!(session.plan(&request(5, 2, &[]), 1), Err(ErrorCode::INVALID_FETCH_SESSION_EPOCH));
-        session.plan(&request(5, 1, &[]), 1).unwrap();
-        assert_eq!(session.plan(&request(5, 1, &[]), 1), Err(ErrorCode::INVALID_FETCH_SESSION_EPOCH));
-        session.plan(&request(5, -1, &[(0, 0)]), 1).unwrap();
+        assert_eq!(session.plan(&request(5, 1, &[]), false, 1), Err(ErrorCode::FETCH_SESSION_ID_NOT_FOUND));
+        session.plan(&request(0, 0, &[(0, 0)]), false, 5).unwrap();
+        assert_eq!(session.plan(&request(6, 1, &[]), false, 1), Err(ErrorCode::FETCH_SESSION_ID_NOT_FOUND));
+        assert_eq!(session.plan(&request(5, 2, &[]), false, 1), Err(ErrorCode::INVALID_FETCH_SESSION_EPOCH));
+        session.plan(&request(5, 1, &[]), false, 1).unwrap();
+        assert_eq!(session.plan(&request(5, 1, &[]), false, 1), Err(ErrorCode::INVALID_FETCH_SESSION_EPOCH));
+        session.plan(&request(5, -1, &[(0, 0)]), false, 1).unwrap();
         assert_eq!(
-            session.plan(&request(5, 2, &[]), 1),
+            session.plan(&request(5, 2, &[]), false, 1),
             Err(ErrorCode::FETCH_SESSION_ID_NOT_FOUND),
             "it was closed"
         );
     }
 
     #[test]
+    fn a_session_does_not_change_how_topics_are_named() {
+        let mut session = FetchSession::default();
+        session.plan(&request(0, 0, &[(0, 0)]), true, 5).unwrap();
+        let error = Err(ErrorCode::FETCH_SESSION_TOPIC_ID_ERROR);
+        assert_eq!(session.plan(&request(5, 1, &[]), false, 0), error);
+        session.plan(&request(5, 1, &[]), true, 0).unwrap();
+    }
+
+    #[test]
     fn an_error_is_told_until_it_is_mended() {
         let mut session = FetchSession::default();
-        session.plan(&request(0, 0, &[(0, 0)]), 5).unwrap();
+        session.plan(&request(0, 0, &[(0, 0)]), false, 5).unwrap();
         for epoch in 1..3 {
-            let plan = session.plan(&request(5, epoch, &[]), 0).unwrap();
+            let plan = session.plan(&request(5, epoch, &[]), false, 0).unwrap();
             let error = PartitionData { error_code: ErrorCode::OFFSET_OUT_OF_RANGE, ..Default::default() };
             assert_eq!(answered(&session.answer(plan, vec![error])), [0]);
         }

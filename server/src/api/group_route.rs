@@ -2,6 +2,7 @@
 
 use crate::{
     coordinator::{CoordinatorError, GroupPartition, OFFSETS_TOPIC, partition_of},
+    group::GroupError,
     shard::Context,
 };
 use std::rc::Rc;
@@ -33,4 +34,25 @@ where
             work(partition).await
         })
         .await
+}
+
+/// As [`on_coordinator`], for what only members ask: they have a group with a name. Commits may come without one, from
+/// consumers that assign themselves their partitions.
+///
+/// # Errors
+/// [`GroupError::InvalidGroupId`], and those of [`on_coordinator`].
+pub(super) async fn on_members_coordinator<W, F, T>(
+    shard: &Context,
+    group: &str,
+    work: W,
+) -> Result<T, CoordinatorError>
+where
+    W: FnOnce(Rc<GroupPartition>) -> F + Send + 'static,
+    F: Future<Output = Result<T, CoordinatorError>> + 'static,
+    T: Send + 'static,
+{
+    if group.is_empty() {
+        return Err(GroupError::InvalidGroupId.into());
+    }
+    on_coordinator(shard, group, work).await
 }

@@ -1,6 +1,6 @@
 //! Heartbeat.
 
-use super::{Asker, errors::Code, group_route::on_coordinator};
+use super::{Asker, errors::Code, group_route::on_members_coordinator};
 use millrace_net::kafka::{
     ErrorCode,
     heartbeat::{HeartbeatRequest, HeartbeatResponse},
@@ -8,7 +8,7 @@ use millrace_net::kafka::{
 
 pub(super) async fn answer(asker: &Asker, request: HeartbeatRequest) -> HeartbeatResponse {
     let group = request.group_id.clone();
-    let heard = on_coordinator(&asker.shard, &request.group_id, move |partition| async move {
+    let heard = on_members_coordinator(&asker.shard, &request.group_id, move |partition| async move {
         let instance = request.group_instance_id.as_deref();
         partition.heartbeat(&group, &request.member_id, instance, request.generation_id)
     });

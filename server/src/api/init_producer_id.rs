@@ -15,6 +15,10 @@ pub(super) async fn answer(asker: &Asker, request: InitProducerIdRequest) -> Ini
         Some(_) => return refused(ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED),
         None => {}
     }
+    // An id without its epoch, or the other way round, is no state that a producer can have.
+    if (request.producer_id < 0) != (request.producer_epoch < 0) {
+        return refused(ErrorCode::INVALID_REQUEST);
+    }
     // Without a transactional id Kafka gives a new id whatever the client had before.
     match asker.shard.next_producer_id().await {
         Ok(producer_id) => InitProducerIdResponse { producer_id, producer_epoch: 0, ..Default::default() },

@@ -1,6 +1,6 @@
 //! JoinGroup.
 
-use super::{Asker, errors::Code, group_route::on_coordinator};
+use super::{Asker, errors::Code, group_route::on_members_coordinator};
 use crate::{
     coordinator::CoordinatorError,
     group::{JoinAnswer, JoinRequest},
@@ -32,11 +32,8 @@ pub(super) async fn answer(asker: &Asker, request: JoinGroupRequest) -> JoinGrou
         protocols: request.protocols.into_iter().map(|protocol| (protocol.name, protocol.metadata)).collect(),
         requires_known_id: asker.version >= MEMBER_ID_REQUIRED_FROM,
     };
-    if request.group_id.is_empty() {
-        return refused(ErrorCode::INVALID_GROUP_ID, request.member_id);
-    }
     let group = request.group_id.clone();
-    let joined = on_coordinator(&asker.shard, &request.group_id, move |partition| async move {
+    let joined = on_members_coordinator(&asker.shard, &request.group_id, move |partition| async move {
         Ok::<_, CoordinatorError>(partition.join(&group, join).await)
     });
     match joined.await {
@@ -46,13 +43,14 @@ pub(super) async fn answer(asker: &Asker, request: JoinGroupRequest) -> JoinGrou
 }
 
 fn response(version: i16, answer: JoinAnswer) -> JoinGroupResponse {
-    // An older leader can't be told to skip: as a follower it asks for its assignment and disturbs nobody.
-    let (leader, skip_assignment) = if answer.skip_assignment && version < SKIP_ASSIGNMENT_FROM {
-        (String::new(), false)
-    } else {
-        (answer.leader, answer.skip_assignment)
+    // An older leader can't be told to skip. It is told that its former self leads, and of no members: as a follower it
+    // asks for its assignment and disturbs nobody.
+    let keeps = answer.former_leader.filter(|_| version < SKIP_ASSIGNMENT_FROM);
+    let (leader, members, skip_assignment) = match keeps {
+        Some(former) => (former, Vec::new(), false),
+        None => (answer.leader, answer.members, answer.skip_assignment),
     };
-    let members = answer.members.into_iter().map(|(member_id, group_instance_id, metadata)| {
+    let members = members.into_iter().map(|(member_id, group_instance_id, metadata)| {
         JoinGroupResponseMember { member_id, group_instance_id, metadata }
     });
     JoinGroupResponse {

@@ -1,6 +1,6 @@
 //! LeaveGroup: one member in older versions, several in newer ones.
 
-use super::{Asker, errors::Code, group_route::on_coordinator};
+use super::{Asker, errors::Code, group_route::on_members_coordinator};
 use millrace_net::kafka::{
     ErrorCode,
     leave_group::{LeaveGroupRequest, LeaveGroupResponse, MemberIdentity, MemberResponse},
@@ -17,7 +17,7 @@ pub(super) async fn answer(asker: &Asker, request: LeaveGroupRequest) -> LeaveGr
         request.members
     };
     let group = request.group_id.clone();
-    let left = on_coordinator(&asker.shard, &request.group_id, move |partition| async move {
+    let left = on_members_coordinator(&asker.shard, &request.group_id, move |partition| async move {
         let leave = |member: MemberIdentity| {
             let left = partition.leave(&group, &member.member_id, member.group_instance_id.as_deref());
             MemberResponse {

@@ -9,6 +9,7 @@ use millrace_net::kafka::{
         ListOffsetsTopicResponse,
     },
 };
+use std::collections::BTreeMap;
 
 const LATEST: i64 = -1;
 const EARLIEST: i64 = -2;
@@ -17,19 +18,50 @@ const MAX_TIMESTAMP: i64 = -3;
 const EARLIEST_LOCAL: i64 = -4;
 /// The end of what is tiered: nothing is.
 const LATEST_TIERED: i64 = -5;
+/// The first offset that is still to be tiered: nothing is.
+const EARLIEST_PENDING_UPLOAD: i64 = -6;
+
+/// The version from which on a name for an offset is known; `None` if it is not one.
+fn known_from(timestamp: i64) -> Option<i16> {
+    match timestamp {
+        LATEST | EARLIEST | 0.. => Some(0),
+        MAX_TIMESTAMP => Some(7),
+        EARLIEST_LOCAL => Some(8),
+        LATEST_TIERED => Some(9),
+        EARLIEST_PENDING_UPLOAD => Some(11),
+        _ => None,
+    }
+}
 
 pub(super) async fn answer(asker: &Asker, request: ListOffsetsRequest) -> ListOffsetsResponse {
     let isolation =
         if request.isolation_level == 1 { Isolation::ReadCommitted } else { Isolation::ReadUncommitted };
     let mut topics = Vec::with_capacity(request.topics.len());
     for topic in request.topics {
-        let mut partitions = Vec::with_capacity(topic.partitions.len());
+        let mut times: BTreeMap<i32, usize> = BTreeMap::new();
+        for partition in &topic.partitions {
+            *times.entry(partition.partition_index).or_default() += 1;
+        }
+        let mut partitions = Vec::with_capacity(times.len());
         for partition in topic.partitions {
+            match times.remove(&partition.partition_index) {
+                Some(1) => {}
+                Some(_) => {
+                    partitions.push(refused(partition.partition_index, ErrorCode::INVALID_REQUEST));
+                    continue;
+                }
+                // Answered when it first came.
+                None => continue,
+            }
             partitions.push(one(asker, &topic.name, &partition, isolation).await);
         }
         topics.push(ListOffsetsTopicResponse { name: topic.name, partitions });
     }
     ListOffsetsResponse { topics, ..Default::default() }
+}
+
+fn refused(partition_index: i32, error_code: ErrorCode) -> ListOffsetsPartitionResponse {
+    ListOffsetsPartitionResponse { partition_index, error_code, ..Default::default() }
 }
 
 async fn one(
@@ -39,8 +71,10 @@ async fn one(
     isolation: Isolation,
 ) -> ListOffsetsPartitionResponse {
     let partition_index = wanted.partition_index;
-    let refused =
-        |error_code| ListOffsetsPartitionResponse { partition_index, error_code, ..Default::default() };
+    let refused = |error_code| refused(partition_index, error_code);
+    if known_from(wanted.timestamp).is_none_or(|from| asker.version < from) {
+        return refused(ErrorCode::UNSUPPORTED_VERSION);
+    }
     let found = {
         let image = asker.shard.image();
         image
@@ -53,9 +87,8 @@ async fn one(
         LATEST => OffsetAt::End(isolation),
         EARLIEST | EARLIEST_LOCAL => OffsetAt::Start,
         MAX_TIMESTAMP => OffsetAt::MaxTimestamp,
-        LATEST_TIERED => return ListOffsetsPartitionResponse { partition_index, ..Default::default() },
-        time if time >= 0 => OffsetAt::Timestamp(time),
-        _ => return refused(ErrorCode::UNSUPPORTED_VERSION),
+        LATEST_TIERED | EARLIEST_PENDING_UPLOAD => return refused(ErrorCode::NONE),
+        time => OffsetAt::Timestamp(time),
     };
     let leader_epoch = wanted.current_leader_epoch;
     let owner = asker.shard.owner(id, partition_index);

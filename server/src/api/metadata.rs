@@ -15,17 +15,27 @@ use millrace_net::kafka::{
 };
 use millrace_record::TopicId;
 use millrace_runtime::ShardId;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// From this version on topics may be named by id.
+const IDS_FROM: i16 = 12;
 
 pub(super) async fn answer(asker: &Asker, request: MetadataRequest) -> MetadataResponse {
     let shard = &asker.shard;
     let node = shard.options().node_id;
+    if asker.version < IDS_FROM && names_ids(&request) {
+        return refused(request);
+    }
     let topics = if request.wants_all_topics(asker.version) {
         let all: Vec<Topic> = shard.image().topics().cloned().collect();
         all.iter().map(|topic| described(shard, topic)).collect()
     } else {
         let mut topics = Vec::new();
+        let mut asked = BTreeSet::new();
         for wanted in request.topics.unwrap_or_default() {
+            if !asked.insert((wanted.name.clone(), wanted.topic_id)) {
+                continue;
+            }
             topics.push(one(shard, wanted, request.allow_auto_topic_creation).await);
         }
         topics
@@ -43,8 +53,24 @@ pub(super) async fn answer(asker: &Asker, request: MetadataRequest) -> MetadataR
     }
 }
 
+fn names_ids(request: &MetadataRequest) -> bool {
+    request.topics.iter().flatten().any(|topic| !topic.topic_id.is_nil())
+}
+
+/// The answer to a request that names topics by id in a version that has no meaning for that.
+fn refused(request: MetadataRequest) -> MetadataResponse {
+    let topics = request.topics.unwrap_or_default().into_iter().map(|wanted| MetadataResponseTopic {
+        error_code: ErrorCode::INVALID_REQUEST,
+        name: Some(wanted.name.unwrap_or_default()),
+        topic_id: wanted.topic_id,
+        ..Default::default()
+    });
+    MetadataResponse { topics: topics.collect(), controller_id: -1, ..Default::default() }
+}
+
 async fn one(shard: &Context, wanted: MetadataRequestTopic, may_create: bool) -> MetadataResponseTopic {
-    let Some(name) = wanted.name else {
+    // Where there is an id, it counts.
+    let Some(name) = wanted.name.filter(|_| wanted.topic_id.is_nil()) else {
         let found = shard.image().topic_by_id(TopicId(wanted.topic_id)).cloned();
         return found.map_or_else(
             || MetadataResponseTopic {

@@ -1,6 +1,7 @@
 //! What the server answers: one file per API. A request comes in whole, is carried out on the shards that own what it is
 //! about, and becomes a response.
 
+mod admission;
 mod api_versions;
 mod create_partitions;
 mod create_topics;

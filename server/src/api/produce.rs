@@ -2,16 +2,21 @@
 //! acknowledged when they are durable. One node is all replicas there are, so acks=1 waits for the same; with acks=0 there
 //! is no answer, and the wait only holds back the connection.
 
-use super::{Asker, errors::Code, topic_names};
+use super::{
+    Asker,
+    admission::{Refusal, Rules, admit},
+    errors::Code,
+    topic_names,
+};
 use crate::{
     cluster::is_internal,
     shard::{Appended, PartitionError},
 };
-use bytes::Bytes;
 use futures_util::future::join_all;
 use millrace_net::{
+    connection::Answer,
     kafka::{
-        ErrorCode,
+        ErrorCode, Response,
         produce::{
             ACKS_ALL, ACKS_LEADER, ACKS_NONE, PartitionProduceResponse, ProduceRequest, ProduceResponse,
             TopicProduceResponse,
@@ -19,16 +24,9 @@ use millrace_net::{
     },
     wire::RecordSet,
 };
-use millrace_record::{
-    BatchError, Compressor, KafkaBatchBuilder, PushError, Scratch, SharedBatch, TopicId,
-    kafka::{Limits, Origin, format_of, validate},
-    message_set::{self, MessageSetError},
-};
-use millrace_runtime::ShardId;
+use millrace_record::{SharedBatch, TopicId, kafka::claims_transaction};
+use millrace_runtime::{ShardId, unix_millis};
 use std::collections::BTreeMap;
-
-/// Before this version record sets are message sets of format 0 or 1.
-const BATCHES_FROM: i16 = 3;
 
 /// A batch on its way to its partition, and where its answer goes.
 struct Part {
@@ -39,14 +37,28 @@ struct Part {
     place: (usize, usize),
 }
 
-/// `None` if the producer wants no answer.
-pub(super) async fn answer(asker: &Asker, request: ProduceRequest) -> Option<ProduceResponse> {
+pub(super) async fn answer(asker: &Asker, request: ProduceRequest) -> Answer {
     let acks = request.acks;
+    let response = appended(asker, request).await;
+    if acks != ACKS_NONE {
+        return Answer::Response(Response::Produce(response));
+    }
+    let mut partitions = response.responses.iter().flat_map(|topic| &topic.partition_responses);
+    if partitions.all(|partition| partition.error_code == ErrorCode::NONE) {
+        Answer::Nothing
+    } else {
+        Answer::Close
+    }
+}
+
+async fn appended(asker: &Asker, request: ProduceRequest) -> ProduceResponse {
     let mut response = ProduceResponse::default();
     let mut by_owner: BTreeMap<ShardId, Vec<Part>> = BTreeMap::new();
     let refusal = refuse_whole(&request);
+    let now = unix_millis();
     for (topic_at, topic) in request.topic_data.into_iter().enumerate() {
         let found = topic_names::find(&asker.shard, topic.name.as_str(), topic.topic_id);
+        let rules = found.as_ref().map(|found| Rules::of(found, asker.shard.options(), now));
         let mut partitions = Vec::with_capacity(topic.partition_data.len());
         for (partition_at, data) in topic.partition_data.into_iter().enumerate() {
             let mut answer =
@@ -57,15 +69,14 @@ pub(super) async fn answer(asker: &Asker, request: ProduceRequest) -> Option<Pro
             } else {
                 ErrorCode::UNKNOWN_TOPIC_OR_PARTITION
             };
-            let checked = match (refusal, hosted) {
+            let checked = match (refusal, hosted.zip(rules.as_ref())) {
                 (Some(code), _) => Err(Refusal::plain(code)),
                 (None, None) => Err(Refusal::plain(unknown)),
-                (None, Some(found)) if is_internal(&found.name) => {
+                (None, Some((found, _))) if is_internal(&found.name) => {
                     Err(Refusal::plain(ErrorCode::INVALID_TOPIC_EXCEPTION))
                 }
-                (None, Some(found)) => {
-                    let batch_len_max = asker.shard.options().batch_len_max(found);
-                    check(asker.version, data.records, batch_len_max).map(|batch| (found.id, batch))
+                (None, Some((found, rules))) => {
+                    admit(asker.version, data.records, rules).map(|batch| (found.id, batch))
                 }
             };
             match checked {
@@ -82,6 +93,7 @@ pub(super) async fn answer(asker: &Asker, request: ProduceRequest) -> Option<Pro
                 Err(refusal) => {
                     answer.error_code = refusal.code;
                     answer.error_message = refusal.message;
+                    answer.record_errors = refusal.records;
                 }
             }
             partitions.push(answer);
@@ -107,12 +119,18 @@ pub(super) async fn answer(asker: &Asker, request: ProduceRequest) -> Option<Pro
             }
         }
     }
-    (acks != ACKS_NONE).then_some(response)
+    response
 }
 
 /// What is wrong with the request as a whole.
 fn refuse_whole(request: &ProduceRequest) -> Option<ErrorCode> {
-    if request.transactional_id.is_some() {
+    let mut record_sets = request
+        .topic_data
+        .iter()
+        .flat_map(|topic| &topic.partition_data)
+        .filter_map(|data| data.records.as_ref());
+    let transactional = |set: &RecordSet| set.pieces().next().is_some_and(|piece| claims_transaction(piece));
+    if request.transactional_id.is_some() || record_sets.any(transactional) {
         return Some(ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED);
     }
     let known = matches!(request.acks, ACKS_ALL | ACKS_LEADER | ACKS_NONE);
@@ -141,76 +159,4 @@ async fn append(
             join_all(appends)
         })
         .await
-}
-
-/// Why a partition's records are not appended.
-struct Refusal {
-    code: ErrorCode,
-    message: Option<String>,
-}
-
-impl Refusal {
-    fn plain(code: ErrorCode) -> Self {
-        Self { code, message: None }
-    }
-}
-
-impl From<BatchError> for Refusal {
-    fn from(error: BatchError) -> Self {
-        let code = match error {
-            BatchError::TooLarge { .. } => ErrorCode::MESSAGE_TOO_LARGE,
-            BatchError::Format(_) => ErrorCode::UNSUPPORTED_FOR_MESSAGE_FORMAT,
-            BatchError::Codec(_) => ErrorCode::UNSUPPORTED_COMPRESSION_TYPE,
-            BatchError::Attributes(_)
-            | BatchError::RecordCount { .. }
-            | BatchError::Field(_)
-            | BatchError::Control
-            | BatchError::TimestampType
-            | BatchError::Record { .. }
-            | BatchError::Trailing => ErrorCode::INVALID_RECORD,
-            _ => ErrorCode::CORRUPT_MESSAGE,
-        };
-        Self { code, message: Some(error.to_string()) }
-    }
-}
-
-/// One sound batch out of a partition's record set, in whatever form the request's version has it.
-fn check(version: i16, records: Option<RecordSet>, batch_len_max: usize) -> Result<SharedBatch, Refusal> {
-    let bytes = records.map(RecordSet::into_bytes).unwrap_or_default();
-    if version < BATCHES_FROM {
-        return up_convert(&bytes, batch_len_max);
-    }
-    if bytes.is_empty() {
-        let message = Some("Produce requests have exactly one record batch a partition.".to_owned());
-        return Err(Refusal { code: ErrorCode::INVALID_RECORD, message });
-    }
-    if format_of(&bytes).is_some_and(|format| format < 2) {
-        let message = Some("Produce requests of version 3 and above carry batches of format 2.".to_owned());
-        return Err(Refusal { code: ErrorCode::INVALID_RECORD, message });
-    }
-    let info = validate(&bytes, &Limits { batch_len_max, origin: Origin::Producer })?;
-    Ok(SharedBatch::new(info.header, bytes)?)
-}
-
-/// A message set of format 0 or 1 as a batch. Only clients of old send them, so this path may allocate.
-fn up_convert(set: &[u8], batch_len_max: usize) -> Result<SharedBatch, Refusal> {
-    let mut scratch = Scratch::new(batch_len_max);
-    let mut builder = KafkaBatchBuilder::new(batch_len_max);
-    let mut out = Vec::new();
-    let converted = message_set::to_batch(set, &mut scratch, &mut builder, &mut Compressor::new(), &mut out);
-    match converted {
-        Ok((header, _)) => Ok(SharedBatch::new(header, Bytes::from(out))?),
-        Err(MessageSetError::Batch(error)) => Err(error.into()),
-        Err(MessageSetError::Push(error)) => {
-            let code = match error {
-                PushError::Full | PushError::TooLarge { .. } => ErrorCode::MESSAGE_TOO_LARGE,
-                PushError::OutOfOrder => ErrorCode::INVALID_RECORD,
-            };
-            Err(Refusal { code, message: Some(error.to_string()) })
-        }
-        Err(MessageSetError::Empty) => Err(Refusal {
-            code: ErrorCode::INVALID_RECORD,
-            message: Some("The message set is empty.".to_owned()),
-        }),
-    }
 }

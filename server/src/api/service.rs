@@ -8,7 +8,7 @@ use super::{
 };
 use crate::shard::Context;
 use millrace_net::{
-    connection::{Handler, Peer},
+    connection::{Answer, Handler, Peer},
     kafka::{Request, RequestBody, Response},
 };
 use std::{cell::RefCell, rc::Rc};
@@ -30,7 +30,7 @@ impl Service {
 }
 
 impl Handler for Service {
-    fn handle(&self, request: Request) -> impl Future<Output = Option<Response>> + 'static {
+    fn handle(&self, request: Request) -> impl Future<Output = Answer> + 'static {
         let asker = Asker {
             shard: self.shard.clone(),
             version: request.header.version,
@@ -42,11 +42,11 @@ impl Handler for Service {
         let session = Rc::clone(&self.session);
         async move {
             match request.body {
-                RequestBody::Produce(body) => produce::answer(&asker, body).await.map(Response::Produce),
+                RequestBody::Produce(body) => produce::answer(&asker, body).await,
                 RequestBody::Fetch(body) => {
-                    Some(Response::Fetch(fetch::answer(&asker, &session, body).await))
+                    Answer::Response(Response::Fetch(fetch::answer(&asker, &session, body).await))
                 }
-                body => Some(answer(&asker, body).await),
+                body => Answer::Response(answer(&asker, body).await),
             }
         }
     }
@@ -56,7 +56,7 @@ impl Handler for Service {
 async fn answer(asker: &Asker, body: RequestBody) -> Response {
     match body {
         RequestBody::Produce(_) | RequestBody::Fetch(_) => unreachable!("answered by the service itself"),
-        RequestBody::ApiVersions(body) => Response::ApiVersions(api_versions::answer(&body)),
+        RequestBody::ApiVersions(body) => Response::ApiVersions(api_versions::answer(asker.version, &body)),
         RequestBody::SaslHandshake(body) => Response::SaslHandshake(sasl_handshake::answer(&body)),
         RequestBody::Metadata(body) => Response::Metadata(metadata::answer(asker, body).await),
         RequestBody::ListOffsets(body) => Response::ListOffsets(list_offsets::answer(asker, body).await),

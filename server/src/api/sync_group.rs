@@ -1,6 +1,6 @@
 //! SyncGroup.
 
-use super::{Asker, errors::Code, group_route::on_coordinator};
+use super::{Asker, errors::Code, group_route::on_members_coordinator};
 use crate::group::SyncRequest;
 use millrace_net::kafka::{
     ErrorCode,
@@ -17,7 +17,7 @@ pub(super) async fn answer(asker: &Asker, request: SyncGroupRequest) -> SyncGrou
         assignments: request.assignments.into_iter().map(|one| (one.member_id, one.assignment)).collect(),
     };
     let group = request.group_id.clone();
-    let synced = on_coordinator(&asker.shard, &request.group_id, move |partition| async move {
+    let synced = on_members_coordinator(&asker.shard, &request.group_id, move |partition| async move {
         partition.sync(&group, sync).await
     });
     match synced.await {

@@ -18,7 +18,7 @@ pub struct CreateTopic {
     pub replication_factor: i16,
     /// Partition -> nodes, given by the client instead of the two numbers.
     pub assignments: Vec<(i32, Vec<i32>)>,
-    /// Settings under Kafka's names. `None` stands for the default.
+    /// Settings under Kafka's names. The protocol has settings without a value; they are refused.
     pub configs: Vec<(String, Option<String>)>,
 }
 
@@ -94,10 +94,13 @@ pub fn create_topic(
         let Some(config) = topic_config(name) else {
             return Err(TopicError::InvalidConfig(format!("Unknown topic config name: {name}")));
         };
-        if let Some(value) = value {
-            config.check(value).map_err(TopicError::InvalidConfig)?;
-            configs.insert(name.clone(), value.clone());
-        }
+        let Some(value) = value else {
+            return Err(TopicError::InvalidConfig(format!(
+                "Null value not supported for topic config: {name}"
+            )));
+        };
+        config.check(value).map_err(TopicError::InvalidConfig)?;
+        configs.insert(name.clone(), value.clone());
     }
     Ok(MetadataRecord::Topic { id, name: request.name.clone(), partitions, configs })
 }

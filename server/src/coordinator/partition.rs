@@ -249,7 +249,8 @@ impl GroupPartition {
         generation: i32,
         commits: Vec<OffsetCommit>,
     ) -> Result<(), CoordinatorError> {
-        if generation < 0 && member.is_empty() {
+        // Nobody manages the membership of such a group: it is made by its first commit.
+        if generation < 0 {
             self.make(id);
         }
         let allowed =

@@ -18,15 +18,11 @@ impl<R: Replies> Group<R> {
         generation: i32,
         now: Instant,
     ) -> Result<(), GroupError> {
-        if generation < 0 && member_id.is_empty() && instance_id.is_none() {
-            return if self.state == GroupState::Empty { Ok(()) } else { Err(GroupError::UnknownMember) };
+        if generation < 0 && self.state == GroupState::Empty {
+            return Ok(());
         }
-        if self.members.is_empty() {
-            return Err(if generation >= 0 {
-                GroupError::IllegalGeneration
-            } else {
-                GroupError::UnknownMember
-            });
+        if generation < 0 && member_id.is_empty() && instance_id.is_none() {
+            return Err(GroupError::UnknownMember);
         }
         self.check_member(member_id, instance_id, generation)?;
         if self.state == GroupState::CompletingRebalance {

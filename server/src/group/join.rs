@@ -44,6 +44,8 @@ pub struct JoinAnswer {
     pub leader: String,
     /// The leader is to keep the assignment there is (a static leader that came back).
     pub skip_assignment: bool,
+    /// The leader's id before it came back, if it is to keep the assignment.
+    pub former_leader: Option<String>,
     /// The joining member's id.
     pub member_id: String,
     /// For the leader: all members with their metadata; empty for others.
@@ -61,6 +63,7 @@ impl JoinAnswer {
             protocol: None,
             leader: String::new(),
             skip_assignment: false,
+            former_leader: None,
             member_id,
             members: Vec::new(),
         }
@@ -210,6 +213,7 @@ impl<R: Replies> Group<R> {
                 self.members.insert(id.clone(), successor);
                 let mut answer = self.joined(&id);
                 answer.skip_assignment = was_leader;
+                answer.former_leader = was_leader.then(|| old.to_owned());
                 if let Some(reply) = reply {
                     // The new id must outlive a restart of ours, or its holder would be a stranger after it.
                     self.effects.push(Effect::Store(Vec::new()));
@@ -245,6 +249,7 @@ impl<R: Replies> Group<R> {
             protocol: Some(protocol),
             leader: self.leader.clone().unwrap_or_default(),
             skip_assignment: false,
+            former_leader: None,
             member_id: id.to_owned(),
             members,
         }

@@ -227,6 +227,7 @@ fn a_static_member_that_restarts_keeps_its_assignment_and_fences_its_former_self
     group.join(fixed, 3, at(4));
     let answer = joins(&mut group).remove(0).1;
     assert_eq!((answer.error, answer.generation, answer.skip_assignment), (None, 1, true));
+    assert_eq!(answer.former_leader.as_ref(), Some(&id), "for leaders that can't be told to skip");
     assert_ne!(answer.member_id, id);
     assert_eq!(group.heartbeat(&id, Some("i"), 1, at(4)), Err(GroupError::FencedInstanceId));
     let again = SyncRequest { instance_id: Some("i".to_owned()), ..sync_request(&answer.member_id, 1, &[]) };
@@ -256,8 +257,10 @@ fn protocols_must_have_something_in_common_and_the_favourite_wins() {
 fn commits_are_fenced_by_generation_and_membership() {
     let mut group = new_group();
     assert_eq!(group.check_commit("", None, -1, at(0)), Ok(()), "a consumer that assigns itself");
-    assert_eq!(group.check_commit("x", None, 1, at(0)), Err(GroupError::IllegalGeneration));
+    assert_eq!(group.check_commit("x", None, -1, at(0)), Ok(()), "whatever it calls itself");
+    assert_eq!(group.check_commit("x", None, 1, at(0)), Err(GroupError::UnknownMember), "it left");
     let (leader, other) = pair(&mut group);
+    assert_eq!(group.check_commit(&leader, None, -1, at(4)), Err(GroupError::IllegalGeneration));
     assert_eq!(group.check_commit(&leader, None, 1, at(4)), Ok(()));
     assert_eq!(group.check_commit(&leader, None, 0, at(4)), Err(GroupError::IllegalGeneration));
     assert_eq!(group.check_commit("", None, -1, at(4)), Err(GroupError::UnknownMember));

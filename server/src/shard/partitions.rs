@@ -408,6 +408,9 @@ impl Partitions {
     ) -> Result<Option<(LeaderEpoch, Offset)>, PartitionError> {
         let log = self.log(topic, partition)?;
         check_epoch(&log, current_leader_epoch)?;
+        if epoch < 0 {
+            return Ok(None);
+        }
         if epoch == log.leader_epoch() {
             return Ok(Some((epoch, log.end_offset())));
         }

@@ -1,7 +1,7 @@
 //! Two brokers with one memory: enough of Kafka for the client's tests, and faults on demand.
 
 use crate::{
-    connection::{ConnectionOptions, Handler},
+    connection::{Answer, ConnectionOptions, Handler},
     kafka::{
         ApiKey, ErrorCode, Request, RequestBody, Response,
         api_versions::ApiVersionsResponse,
@@ -129,7 +129,7 @@ struct Broker {
 }
 
 impl Handler for Broker {
-    fn handle(&self, request: Request) -> impl Future<Output = Option<Response>> + 'static {
+    fn handle(&self, request: Request) -> impl Future<Output = Answer> + 'static {
         let (id, state) = (self.id, Rc::clone(&self.state));
         async move {
             let version = request.header.version;
@@ -143,7 +143,7 @@ impl Handler for Broker {
                     sleep(Duration::from_millis(2)).await;
                     let response = state.borrow_mut().produce(id, &produce);
                     if produce.acks == 0 {
-                        return None;
+                        return Answer::Nothing;
                     }
                     response.into()
                 }
@@ -153,7 +153,7 @@ impl Handler for Broker {
                 // The client gives up after its timeout, and tries again.
                 sleep(Duration::from_secs(600)).await;
             }
-            Some(response)
+            Answer::Response(response)
         }
     }
 }
