@@ -114,6 +114,17 @@ impl<M> Port<M> {
         self.0.doorbells.0[to.index()].ring();
     }
 
+    /// Like [`Port::send`], for who can keep a message until there is room.
+    ///
+    /// # Errors
+    /// The message, if the ring is full.
+    pub fn try_send(&self, to: ShardId, message: M) -> Result<(), M> {
+        let pushed = self.0.outgoing.borrow_mut()[to.index()].push(message);
+        pushed.map_err(|rtrb::PushError::Full(message)| message)?;
+        self.0.doorbells.0[to.index()].ring();
+        Ok(())
+    }
+
     /// The next message, if one has arrived, and who sent it. Senders take turns.
     #[must_use]
     pub fn try_recv(&self) -> Option<(ShardId, M)> {

@@ -9,4 +9,5 @@ pub mod coordinator;
 pub mod demo;
 pub mod exit;
 pub mod group;
+pub mod job;
 pub mod shard;

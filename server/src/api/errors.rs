@@ -65,7 +65,7 @@ impl Code for PartitionError {
             Self::Append(error) => error.code(),
             Self::Read(error) => error.code(),
             Self::Start(error) => error.code(),
-            Self::Failed => ErrorCode::KAFKA_STORAGE_ERROR,
+            Self::Failed | Self::Create(_) => ErrorCode::KAFKA_STORAGE_ERROR,
             Self::Record(_) => ErrorCode::MESSAGE_TOO_LARGE,
         }
     }

@@ -1,6 +1,6 @@
 //! The state that the metadata log leads to.
 
-use super::MetadataRecord;
+use super::{Job, MetadataRecord};
 use millrace_record::TopicId;
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -24,6 +24,7 @@ pub struct Image {
     topics: BTreeMap<TopicId, Topic>,
     by_name: BTreeMap<String, TopicId>,
     next_producer_id: i64,
+    jobs: BTreeMap<u64, Job>,
     cluster_id: Option<Uuid>,
 }
 
@@ -56,6 +57,12 @@ impl Image {
                     self.by_name.remove(&topic.name);
                 }
             }
+            MetadataRecord::Job(job) => drop(self.jobs.insert(job.id, job.clone())),
+            MetadataRecord::JobState { id, state } => {
+                if let Some(job) = self.jobs.get_mut(id) {
+                    job.state = state.clone();
+                }
+            }
             MetadataRecord::Cluster { id } => self.cluster_id = Some(*id),
             MetadataRecord::ProducerIds { next } => self.next_producer_id = self.next_producer_id.max(*next),
         }
@@ -76,6 +83,23 @@ impl Image {
     /// All topics, in order of name.
     pub fn topics(&self) -> impl Iterator<Item = &Topic> {
         self.by_name.values().filter_map(|id| self.topics.get(id))
+    }
+
+    /// All jobs, in order of number.
+    pub fn jobs(&self) -> impl Iterator<Item = &Job> {
+        self.jobs.values()
+    }
+
+    /// The job of this number.
+    #[must_use]
+    pub fn job(&self, id: u64) -> Option<&Job> {
+        self.jobs.get(&id)
+    }
+
+    /// The number of the next job.
+    #[must_use]
+    pub fn next_job_id(&self) -> u64 {
+        self.jobs.last_key_value().map_or(1, |(last, _)| last + 1)
     }
 
     /// The cluster's id, as Kafka prints ids; empty before its first record.

@@ -6,6 +6,7 @@
 
 mod change;
 mod image;
+mod job;
 mod name;
 mod ownership;
 mod record;
@@ -14,6 +15,9 @@ mod topic_config;
 pub use change::{CreateTopic, Defaults, TopicError, create_partitions, create_topic, delete_topic};
 pub use image::{Image, Topic};
 pub use name::{NAME_LEN_MAX, is_internal, validate_name};
-pub use ownership::{METADATA_TOPIC, METADATA_TOPIC_NAME, owner};
+pub use job::{Job, JobState};
+pub use ownership::{
+    COMMIT_TOPIC, COMMIT_TOPIC_NAME, METADATA_TOPIC, METADATA_TOPIC_NAME, own_partition, owner,
+};
 pub use record::{MetadataRecord, RecordError};
 pub use topic_config::{ConfigKind, TOPIC_CONFIGS, TopicConfig, topic_config};

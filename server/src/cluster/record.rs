@@ -4,6 +4,7 @@
 //! length before them. Its key is empty: the log is read whole. A type or version from the future refuses the start, with
 //! its number: an older server must not go on with half of the truth.
 
+use super::{Job, JobState};
 use millrace_record::TopicId;
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -55,6 +56,15 @@ pub enum MetadataRecord {
     ProducerIds {
         /// The first free one.
         next: i64,
+    },
+    /// A job is to run.
+    Job(Job),
+    /// A job is to do something else.
+    JobState {
+        /// The job.
+        id: u64,
+        /// What it is to do.
+        state: JobState,
     },
 }
 
@@ -117,6 +127,15 @@ impl MetadataRecord {
                 out.push(6);
                 out.extend(id.as_bytes());
             }
+            Self::Job(job) => {
+                out.push(7);
+                put_job(&mut out, job);
+            }
+            Self::JobState { id, state } => {
+                out.push(8);
+                out.extend(id.to_le_bytes());
+                put_state(&mut out, state);
+            }
         }
         out
     }
@@ -153,6 +172,8 @@ impl MetadataRecord {
             4 => Self::RemoveTopic { id: from.id()? },
             5 => Self::ProducerIds { next: i64::from_le_bytes(from.take()?) },
             6 => Self::Cluster { id: Uuid::from_bytes(from.take()?) },
+            7 => Self::Job(from.job()?),
+            8 => Self::JobState { id: from.u64()?, state: from.state()? },
             _ => return Err(RecordError::Unknown { version, kind }),
         };
         if from.0.is_empty() { Ok(record) } else { Err(RecordError::Damaged) }
@@ -174,6 +195,32 @@ fn put_text(out: &mut Vec<u8>, text: &str) {
     out.extend(text.as_bytes());
 }
 
+fn put_job(out: &mut Vec<u8>, job: &Job) {
+    out.extend(job.id.to_le_bytes());
+    put_text(out, &job.name);
+    out.extend(job.version.to_le_bytes());
+    put_len(out, job.parameters.len());
+    for (name, value) in &job.parameters {
+        put_text(out, name);
+        put_text(out, value);
+    }
+    put_len(out, job.shards.len());
+    job.shards.iter().for_each(|shard| out.extend(shard.to_le_bytes()));
+    put_id(out, job.changelog);
+    put_state(out, &job.state);
+}
+
+fn put_state(out: &mut Vec<u8>, state: &JobState) {
+    match state {
+        JobState::Running => out.push(1),
+        JobState::Stopped => out.push(2),
+        JobState::Failed { reason } => {
+            out.push(3);
+            put_text(out, reason);
+        }
+    }
+}
+
 /// What is left of a record.
 struct Fields<'a>(&'a [u8]);
 
@@ -190,6 +237,33 @@ impl Fields<'_> {
 
     fn byte(&mut self) -> Result<u8, RecordError> {
         self.take::<1>().map(|[byte]| byte)
+    }
+
+    fn u64(&mut self) -> Result<u64, RecordError> {
+        self.take().map(u64::from_le_bytes)
+    }
+
+    fn state(&mut self) -> Result<JobState, RecordError> {
+        match self.byte()? {
+            1 => Ok(JobState::Running),
+            2 => Ok(JobState::Stopped),
+            3 => Ok(JobState::Failed { reason: self.text()? }),
+            _ => Err(RecordError::Damaged),
+        }
+    }
+
+    fn job(&mut self) -> Result<Job, RecordError> {
+        let (id, name) = (self.u64()?, self.text()?);
+        let version = u32::from_le_bytes(self.take()?);
+        let mut parameters = BTreeMap::new();
+        for _ in 0..self.len()? {
+            parameters.insert(self.text()?, self.text()?);
+        }
+        let mut shards = Vec::new();
+        for _ in 0..self.len()? {
+            shards.push(u16::from_le_bytes(self.take()?));
+        }
+        Ok(Job { id, name, version, parameters, shards, changelog: self.id()?, state: self.state()? })
     }
 
     fn i32(&mut self) -> Result<i32, RecordError> {
@@ -220,6 +294,30 @@ mod tests {
         any::<u128>().prop_map(|id| TopicId(Uuid::from_u128(id)))
     }
 
+    fn states() -> impl Strategy<Value = JobState> {
+        prop_oneof![
+            Just(JobState::Running),
+            Just(JobState::Stopped),
+            ".{0,20}".prop_map(|reason| JobState::Failed { reason }),
+        ]
+    }
+
+    fn jobs() -> impl Strategy<Value = Job> {
+        let parameters = prop::collection::btree_map(".{0,9}", ".{0,9}", 0..4);
+        let shards = prop::collection::vec(any::<u16>(), 0..4);
+        (any::<u64>(), ".{0,20}", any::<u32>(), parameters, shards, ids(), states()).prop_map(
+            |(id, name, version, parameters, shards, changelog, state)| Job {
+                id,
+                name,
+                version,
+                parameters,
+                shards,
+                changelog,
+                state,
+            },
+        )
+    }
+
     fn records() -> impl Strategy<Value = MetadataRecord> {
         let configs = prop::collection::btree_map(".{0,9}", ".{0,9}", 0..4);
         prop_oneof![
@@ -232,6 +330,8 @@ mod tests {
             ids().prop_map(|id| MetadataRecord::RemoveTopic { id }),
             any::<i64>().prop_map(|next| MetadataRecord::ProducerIds { next }),
             any::<u128>().prop_map(|id| MetadataRecord::Cluster { id: Uuid::from_u128(id) }),
+            jobs().prop_map(MetadataRecord::Job),
+            (any::<u64>(), states()).prop_map(|(id, state)| MetadataRecord::JobState { id, state }),
         ]
     }
 

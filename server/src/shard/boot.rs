@@ -7,13 +7,19 @@
 use super::{CallMessage, Calls, Context, Partitions, ServerOptions};
 use crate::{
     api::Service,
-    cluster::{Image, METADATA_TOPIC, MetadataRecord, RecordError, TopicError, owner},
+    cluster::{COMMIT_TOPIC, Image, METADATA_TOPIC, MetadataRecord, RecordError, TopicError, owner},
     config::Config,
     control::{COMMANDS_MAX, Command, Shards},
     coordinator::Coordinator,
     group::Timeouts,
+    job::{Commits, DATAFLOW_RING, Dataflow, EPOCH_RING, EpochMessage, epochs::Epochs, recovery},
 };
 use futures_util::future::{Either, select};
+use millrace_engine::{
+    epoch::{CommitNumber, CoordinatorStart, EpochOptions},
+    registry::Registry,
+    worker::ShardMessage,
+};
 use millrace_net::{
     connection::ConnectionOptions,
     listener::{Acceptor, AcceptorOptions},
@@ -26,7 +32,14 @@ use millrace_storage::{
     DataDirs, DirLocks, DirsError, FatalError, IoError, LogKey, LogOptions, OldJournals, OpenError, Opened,
     ReadError, RecoverError, Recovered, SetAsideError, ShardPart, Store, StoreOptions, recover,
 };
-use std::{fmt, net::SocketAddr, pin::pin, rc::Rc, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    net::SocketAddr,
+    pin::pin,
+    rc::Rc,
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 use uuid::Builder;
 
 /// The shard that recovers and directs the start.
@@ -93,6 +106,9 @@ pub enum ShardError {
     /// The log can't be written or synced any more.
     #[error(transparent)]
     Fatal(#[from] FatalError),
+    /// What jobs have left can't be recovered.
+    #[error("jobs can't be recovered: {0}")]
+    Jobs(#[from] recovery::JobsError),
     /// The cluster can't be named.
     #[error("the first record of the metadata log: {0}")]
     Name(#[source] TopicError),
@@ -130,6 +146,11 @@ pub struct Boot {
     config: Arc<Config>,
     calls: Mesh<CallMessage<Context>>,
     steps: Mesh<Step>,
+    frames: Mesh<ShardMessage>,
+    epochs: Mesh<EpochMessage>,
+    /// The last commit that readers see: one word for all shards.
+    published: Arc<AtomicU64>,
+    registry: Registry,
     started: Arc<dyn Fn(Started) + Send + Sync>,
 }
 
@@ -141,8 +162,18 @@ impl Boot {
             config: Arc::new(config),
             calls: Mesh::new(shards, CallMessage::<Context>::RING_CAPACITY),
             steps: Mesh::new(shards, STEPS_MAX),
+            frames: Mesh::new(shards, DATAFLOW_RING),
+            epochs: Mesh::new(shards, EPOCH_RING),
+            published: Arc::default(),
+            registry: Registry::new(),
             started: Arc::new(started),
         }
+    }
+
+    /// With these jobs linked in.
+    #[must_use]
+    pub fn with_jobs(self, registry: Registry) -> Self {
+        Self { registry, ..self }
     }
 
     /// Runs a shard from start to stop.
@@ -187,6 +218,8 @@ impl Boot {
         }
         old.remove(&proofs).await?;
         context.name_cluster().await?;
+        let jobs = recovery::recover_jobs(&context).await?;
+        context.begin_jobs(&jobs, self.epoch_options()).await;
         let address = self.listen(&context, self.config.server.listen, shard.count).await?;
         (1..shard.count).for_each(|other| steps.send(ShardId(other), Step::Listen(address)));
         for _ in 1..shard.count {
@@ -195,6 +228,7 @@ impl Boot {
         mailboxes.sort_by_key(|(shard, _)| *shard);
         let shards = Shards::new(mailboxes.into_iter().map(|(_, mailbox)| mailbox).collect());
         (self.started)(Started { address, shards });
+        context.controller().resume_all(&context);
         serve(&context, inbox).await?;
         for _ in 1..shard.count {
             expect(steps, |step| matches!(step, Step::Drained)).await;
@@ -245,13 +279,24 @@ impl Boot {
             shard.count,
             options,
             Rc::clone(&calls),
-            Partitions::new(store),
+            Partitions::new(store, Commits::new(Arc::clone(&self.published))),
             Coordinator::new(timeouts),
+            self.registry.clone(),
+            Dataflow::new(shard.id, self.frames.join(shard), self.epochs.join(shard)),
         );
         // Calls of other shards are taken from here on; those that need a partition which is not open yet are refused.
         calls.serve(context.clone());
         context.load(records).await;
         Ok((context, opened))
+    }
+
+    fn epoch_options(&self) -> EpochOptions {
+        let dataflow = &self.config.dataflow;
+        EpochOptions {
+            min: Duration::from_millis(dataflow.epoch_ms_min),
+            interval: Duration::from_millis(dataflow.epoch_ms_max),
+            ..EpochOptions::default()
+        }
     }
 
     async fn listen(
@@ -292,6 +337,10 @@ async fn serve(context: &Context, inbox: Mailbox<Command>) -> Result<(), ShardEr
             Either::Right((error, _)) => return Err(error.into()),
         }
     }
+    context.dataflow().stop();
+    if context.id() == FIRST {
+        context.epochs().stop();
+    }
     if let Some(acceptor) = context.acceptor() {
         acceptor.drain().await;
     }
@@ -317,7 +366,13 @@ async fn plan(config: &Config, shards: u16) -> Result<Plan, ShardError> {
     let records = read_metadata(&recovered).await.map_err(ShardError::Metadata)?;
     let mut image = Image::default();
     records.iter().for_each(|record| image.apply(record));
-    let is_known = |topic| topic == METADATA_TOPIC || image.topic_by_id(topic).is_some();
+    let is_changelog = |topic| image.jobs().any(|job| job.changelog == topic);
+    let is_known = |topic| {
+        topic == METADATA_TOPIC
+            || topic == COMMIT_TOPIC
+            || image.topic_by_id(topic).is_some()
+            || is_changelog(topic)
+    };
     for topic in recovered.set_aside(is_known).await? {
         tracing::warn!(%topic, "the metadata knows no such topic: its folder was set aside");
     }
@@ -356,9 +411,25 @@ impl Context {
     /// Applies what the metadata log held at the start, and opens what this shard owns.
     async fn load(&self, records: &[MetadataRecord]) {
         if self.id() == FIRST {
-            self.host_metadata().await;
+            self.host_own().await;
         }
         self.apply_loaded(records).await;
+    }
+
+    /// What was committed is spliced: shards go on from there.
+    async fn begin_jobs(&self, start: &CoordinatorStart, options: EpochOptions) {
+        self.set_epochs(Epochs::new(options, start, self.count()));
+        let last_commit = start.last_commit;
+        for shard in (0..self.count()).map(ShardId) {
+            self.on(shard, move |there| async move { there.begin_dataflow(last_commit) }).await;
+        }
+        self.epochs().start(self);
+    }
+
+    fn begin_dataflow(&self, last_commit: CommitNumber) {
+        let dataflow = self.dataflow().clone();
+        self.partitions().commits().begin(last_commit, self.clone(), move |entry| dataflow.committed(entry));
+        self.dataflow().start(self);
     }
 
     /// The first start of all gives the cluster its id.

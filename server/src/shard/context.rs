@@ -3,17 +3,22 @@
 
 use super::{Calls, Counters, Partitions, controller::ProducerIds};
 use crate::{
-    cluster::{Image, METADATA_TOPIC, METADATA_TOPIC_NAME, MetadataRecord, Topic, is_internal, owner},
+    cluster::{
+        COMMIT_TOPIC, COMMIT_TOPIC_NAME, Image, METADATA_TOPIC, METADATA_TOPIC_NAME, MetadataRecord, Topic,
+        is_internal, own_partition, owner,
+    },
     config::Config,
     coordinator::{Coordinator, OFFSETS_TOPIC},
+    job::{Controller, Dataflow, epochs::Epochs},
 };
+use millrace_engine::registry::Registry;
 use millrace_net::listener::Acceptor;
 use millrace_record::TopicId;
 use millrace_runtime::ShardId;
 use millrace_storage::{Class, LogOptions};
 use std::{
     cell::{OnceCell, Ref, RefCell},
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     rc::Rc,
     sync::Arc,
@@ -72,6 +77,11 @@ struct Inner {
     coordinator: Coordinator,
     producer_ids: ProducerIds,
     counters: Counters,
+    registry: Registry,
+    dataflow: Dataflow,
+    controller: Controller,
+    /// Set on the first shard when jobs are recovered.
+    epochs: OnceCell<Epochs>,
     /// Set when the shard listens.
     acceptor: OnceCell<Acceptor>,
     /// Held by the controller while it changes the metadata log.
@@ -88,6 +98,8 @@ impl Context {
         calls: Rc<Calls<Self>>,
         partitions: Partitions,
         coordinator: Coordinator,
+        registry: Registry,
+        dataflow: Dataflow,
     ) -> Self {
         Self(Rc::new(Inner {
             id,
@@ -99,6 +111,10 @@ impl Context {
             coordinator,
             producer_ids: ProducerIds::default(),
             counters: Counters::default(),
+            registry,
+            dataflow,
+            controller: Controller::default(),
+            epochs: OnceCell::new(),
             acceptor: OnceCell::new(),
             writing: tokio::sync::Mutex::default(),
         }))
@@ -138,6 +154,37 @@ impl Context {
     #[must_use]
     pub fn coordinator(&self) -> &Coordinator {
         &self.0.coordinator
+    }
+
+    /// The jobs of this binary.
+    #[must_use]
+    pub fn registry(&self) -> &Registry {
+        &self.0.registry
+    }
+
+    /// This shard's part in jobs.
+    #[must_use]
+    pub fn dataflow(&self) -> &Dataflow {
+        &self.0.dataflow
+    }
+
+    /// The server's jobs; on the first shard.
+    #[must_use]
+    pub fn controller(&self) -> &Controller {
+        &self.0.controller
+    }
+
+    /// The server's epochs; on the first shard, once jobs are recovered.
+    ///
+    /// # Panics
+    /// Elsewhere: nobody is told to talk to another shard about epochs, or earlier.
+    #[must_use]
+    pub fn epochs(&self) -> &Epochs {
+        self.0.epochs.get().expect("epochs are the first shard's, and are known before any job is")
+    }
+
+    pub(super) fn set_epochs(&self, epochs: Epochs) {
+        assert!(self.0.epochs.set(epochs).is_ok(), "jobs are recovered once");
     }
 
     /// What is counted.
@@ -199,20 +246,34 @@ impl Context {
                     self.partitions().remove_topic(*id).await;
                 }
             }
-            MetadataRecord::ProducerIds { .. } | MetadataRecord::Cluster { .. } => {}
+            MetadataRecord::Job(job) => self.open_changelog(job.changelog).await,
+            MetadataRecord::ProducerIds { .. }
+            | MetadataRecord::Cluster { .. }
+            | MetadataRecord::JobState { .. } => {}
+        }
+        if let MetadataRecord::Partitions { .. } = record {
+            self.dataflow().partitions_added(self);
         }
     }
 
-    /// Hosts the metadata log.
-    pub(super) async fn host_metadata(&self) {
-        let topic = Topic {
-            id: METADATA_TOPIC,
-            name: METADATA_TOPIC_NAME.to_owned(),
-            partitions: 1,
-            configs: BTreeMap::new(),
-        };
-        if let Err(error) = self.partitions().open(&topic, 0, self.options()).await {
-            tracing::error!(%error, "cannot open the metadata log");
+    /// Hosts the server's own logs: of metadata, and of commits.
+    pub(super) async fn host_own(&self) {
+        for (id, name) in [(METADATA_TOPIC, METADATA_TOPIC_NAME), (COMMIT_TOPIC, COMMIT_TOPIC_NAME)] {
+            let topic = Topic { id, name: name.to_owned(), partitions: 1, configs: BTreeMap::new() };
+            if let Err(error) = self.partitions().open(&topic, 0, self.options()).await {
+                tracing::error!(topic = name, %error, "cannot open a log of the server's own");
+            }
+        }
+    }
+
+    /// Opens this shard's partition of a job's changelog, and those that other numbers of shards have left it.
+    async fn open_changelog(&self, changelog: TopicId) {
+        let own = own_partition(changelog, self.id(), self.count());
+        let known = self.partitions().starts_of(changelog).into_iter().map(|(partition, _)| partition);
+        for partition in known.chain([own]).collect::<BTreeSet<_>>() {
+            if let Err(error) = self.partitions().open_changelog(changelog, partition).await {
+                tracing::error!(%changelog, partition, %error, "cannot open a job's changelog");
+            }
         }
     }
 
@@ -222,6 +283,10 @@ impl Context {
         let topics: Vec<TopicId> = self.image().topics().map(|topic| topic.id).collect();
         for topic in topics {
             self.open_owned(topic).await;
+        }
+        let changelogs: Vec<TopicId> = self.image().jobs().map(|job| job.changelog).collect();
+        for changelog in changelogs {
+            self.open_changelog(changelog).await;
         }
     }
 

@@ -114,7 +114,7 @@ impl Context {
     ///
     /// # Errors
     /// [`TopicError::NotWritten`].
-    pub(super) async fn record(&self, record: MetadataRecord) -> Result<(), TopicError> {
+    pub(crate) async fn record(&self, record: MetadataRecord) -> Result<(), TopicError> {
         self.change(move |_| Ok(record)).await.map(drop)
     }
 
@@ -128,7 +128,7 @@ impl Context {
     }
 
     /// Has the controller check a change, write its record and make it known.
-    async fn change<C>(&self, check: C) -> Result<MetadataRecord, TopicError>
+    pub(crate) async fn change<C>(&self, check: C) -> Result<MetadataRecord, TopicError>
     where
         C: FnOnce(&Image) -> Result<MetadataRecord, TopicError> + Send + 'static,
     {

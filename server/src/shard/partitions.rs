@@ -1,7 +1,7 @@
 //! The partitions that this shard owns.
 
 use super::ServerOptions;
-use crate::cluster::Topic;
+use crate::{cluster::Topic, job::Commits};
 use bytes::Bytes;
 use millrace_net::wire::RecordSet;
 use millrace_record::{
@@ -10,7 +10,7 @@ use millrace_record::{
 };
 use millrace_runtime::unix_millis;
 use millrace_storage::{
-    AppendError as LogAppendError, CreateError, FatalError, Isolation, Log, LogKey, LogOptions,
+    AppendError as LogAppendError, Class, CreateError, FatalError, Isolation, Log, LogKey, LogKind, LogOptions,
     LogStartError, ReadError as LogReadError, ReadRequest, Store, Watcher,
 };
 use std::{cell::RefCell, collections::BTreeMap, fmt, future::Future};
@@ -20,6 +20,9 @@ const REPLAY_BYTES: usize = 1 << 20;
 
 /// The longest batch of records of ours, in bytes: they are bounded at the door, and this is what a batch can hold at all.
 const OWN_BATCH_MAX: usize = 64 << 20;
+
+/// Length of a staged log's segments, in bytes: space is given back by whole segments, and soon.
+const STAGED_SEGMENT_BYTES: u64 = 16 << 20;
 
 /// Why a partition can't be used.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -58,6 +61,9 @@ pub enum PartitionError {
     /// A record of ours is longer than a batch may be.
     #[error(transparent)]
     Record(#[from] PushError),
+    /// Its log can't be made.
+    #[error(transparent)]
+    Create(#[from] CreateError),
 }
 
 /// What a producer is told.
@@ -155,6 +161,7 @@ pub struct Partitions {
     /// Taken when the shard stops.
     store: RefCell<Option<Store>>,
     hosted: RefCell<BTreeMap<(TopicId, i32), Hosted>>,
+    commits: Commits,
 }
 
 /// A partition, and what of its topic's settings matters on the way in.
@@ -167,8 +174,74 @@ struct Hosted {
 impl Partitions {
     /// Over a shard's store; none is hosted yet.
     #[must_use]
-    pub fn new(store: Store) -> Self {
-        Self { store: RefCell::new(Some(store)), hosted: RefCell::default() }
+    pub fn new(store: Store, commits: Commits) -> Self {
+        Self { store: RefCell::new(Some(store)), hosted: RefCell::default(), commits }
+    }
+
+    /// What decides which committed output readers see here.
+    #[must_use]
+    pub fn commits(&self) -> &Commits {
+        &self.commits
+    }
+
+    /// All logs of this shard, staged ones too.
+    #[must_use]
+    pub fn logs(&self) -> Vec<Log> {
+        self.store.borrow().as_ref().map(Store::logs).unwrap_or_default()
+    }
+
+    /// A log of this shard, if there is one of this name.
+    #[must_use]
+    pub fn existing(&self, key: LogKey) -> Option<Log> {
+        self.store.borrow().as_ref().and_then(|store| store.log(key))
+    }
+
+    /// Where uncommitted output for a partition of this shard is staged.
+    ///
+    /// # Errors
+    /// [`PartitionError::NotHosted`] if the partition is not of this shard, [`PartitionError::Create`].
+    pub async fn staged_log(&self, topic: TopicId, partition: i32) -> Result<Log, PartitionError> {
+        self.hosted(topic, partition)?;
+        let key = LogKey::staged(topic, partition);
+        let options = LogOptions { class: Class::Delta, segment_bytes: STAGED_SEGMENT_BYTES, ..LogOptions::default() };
+        self.log_of(key, options).await
+    }
+
+    /// The log of this name, made if there is none.
+    async fn log_of(&self, key: LogKey, options: LogOptions) -> Result<Log, PartitionError> {
+        if let Some(log) = self.existing(key) {
+            return Ok(log);
+        }
+        match self.create(key, options).await {
+            // Somebody else has made it meanwhile.
+            Err(CreateError::Exists(_)) => self.existing(key).ok_or(PartitionError::NotHosted),
+            created => Ok(created?),
+        }
+    }
+
+    /// Hosts a partition of a job's changelog, and makes its log if it is new.
+    ///
+    /// # Errors
+    /// [`PartitionError::Create`].
+    pub async fn open_changelog(&self, topic: TopicId, partition: i32) -> Result<(), PartitionError> {
+        let options = LogOptions { class: Class::Delta, ..LogOptions::default() };
+        let log = self.log_of(LogKey::data(topic, partition), options).await?;
+        self.hosted.borrow_mut().insert((topic, partition), Hosted { log, log_append_time: false });
+        Ok(())
+    }
+
+    /// The partitions of a topic that have a log here, hosted or not, each with its first offset.
+    #[must_use]
+    pub fn starts_of(&self, topic: TopicId) -> Vec<(i32, Offset)> {
+        let logs = self.logs().into_iter();
+        let own = logs.filter(|log| log.key().topic == topic && log.key().kind == LogKind::Data);
+        own.map(|log| (log.key().partition, log.start_offset())).collect()
+    }
+
+    /// The first offset of a partition; 0 if it is not hosted.
+    #[must_use]
+    pub fn start_of(&self, topic: TopicId, partition: i32) -> Offset {
+        self.log(topic, partition).map_or(0, |log| log.start_offset())
     }
 
     /// Hosts a partition of `topic` with the topic's present settings, and makes its log if it is new. Tells whether it
@@ -330,6 +403,7 @@ impl Partitions {
         at_least_one: bool,
         isolation: Isolation,
     ) -> Result<ReadOutcome, PartitionError> {
+        self.commits.ready().await;
         let log = self.log(from.topic, from.partition)?;
         check_epoch(&log, from.current_leader_epoch)?;
         if let Some(diverging) = diverging(&log, from) {
@@ -373,6 +447,7 @@ impl Partitions {
         at: OffsetAt,
         current_leader_epoch: LeaderEpoch,
     ) -> Result<FoundOffset, PartitionError> {
+        self.commits.ready().await;
         let log = self.log(topic, partition)?;
         check_epoch(&log, current_leader_epoch)?;
         let leader_epoch = log.leader_epoch();

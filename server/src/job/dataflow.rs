@@ -1,0 +1,584 @@
+//! A shard's part in dataflow: its worker, what goes in and out of it, and the shard's votes.
+//!
+//! One task steps the worker and carries off what it says; another takes the messages of epochs. Nothing here waits for a disk
+//! or for another shard: what does is a task of its own, which delivers its answer to the worker and wakes it.
+
+use super::{
+    changelog,
+    message::{AttemptFailed, EpochMessage},
+    restore::ChangelogReader,
+    source,
+};
+use crate::{
+    cluster::own_partition,
+    shard::{Alarm, Context},
+};
+use futures_util::future::{Either, select};
+use millrace_engine::{
+    epoch::{
+        Attempt, AttemptRecord, CommitEntry, Control, JobId, Mark, Participant, ParticipantAction, PieceHeader,
+        PieceId, Refused, SourceId, Target, TaskDone,
+    },
+    key::Placement,
+    metrics::JobMetrics,
+    plan::Plan,
+    sink::StagedAppend,
+    source::{Demand, SplitSpec},
+    table::UNRESOLVED_MAX,
+    task::Watch,
+    worker::{Budget, Deployment, Inbound, Now, Outbound, Passed, Sealed, ShardMessage, Worker},
+};
+use millrace_record::{SharedBatch, TopicId};
+use millrace_runtime::{Instant, JoinHandle, Port, Queue, ShardId, spawn_into, yield_now};
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+    fmt,
+    pin::pin,
+    rc::Rc,
+};
+use tokio::sync::Notify;
+
+/// The shard that coordinates epochs and jobs.
+pub const CONTROLLER: ShardId = ShardId(0);
+
+/// A shard's dataflow. Clones are the same.
+#[derive(Clone)]
+pub struct Dataflow(Rc<Inner>);
+
+struct Inner {
+    shard: ShardId,
+    frames: Port<ShardMessage>,
+    epochs: Port<EpochMessage>,
+    worker: RefCell<Worker>,
+    participant: RefCell<Participant>,
+    prepared: RefCell<BTreeMap<JobId, Prepared>>,
+    running: RefCell<BTreeMap<JobId, Running>>,
+    wake: Notify,
+    alarm: Alarm,
+    is_stopped: Cell<bool>,
+}
+
+/// What a shard is told of an attempt before it begins.
+pub struct Prepared {
+    /// The plan, built here.
+    pub plan: Plan,
+    /// How it is put to work. The attempt is filled in when it begins.
+    pub deployment: Deployment,
+    /// The topic of the job's changelog.
+    pub changelog: TopicId,
+    /// The partitions that its sources read, over all shards.
+    pub known: Known,
+}
+
+/// How many partitions of each source's topic an attempt reads.
+pub type Known = BTreeMap<(SourceId, TopicId), i32>;
+
+/// An attempt with tasks on this shard.
+struct Running {
+    attempt: Attempt,
+    participants: Vec<ShardId>,
+    changelog: TopicId,
+    /// Batches of tasks that have not passed their barrier yet.
+    appends: BTreeMap<Mark, Vec<StagedAppend>>,
+    /// Tasks that have passed a barrier that others have not.
+    passed: Vec<Announcement>,
+    /// Demands that wait for records.
+    demands: BTreeMap<(SourceId, TopicId, i32), JoinHandle<()>>,
+    restoring: Option<JoinHandle<()>>,
+    placement: Placement,
+    known: Known,
+    has_failed: bool,
+}
+
+/// What a task has staged, by shard.
+struct Announcement {
+    done: TaskDone,
+    pieces: BTreeMap<ShardId, u32>,
+}
+
+impl Dataflow {
+    /// A shard without jobs.
+    #[must_use]
+    pub fn new(shard: ShardId, frames: Port<ShardMessage>, epochs: Port<EpochMessage>) -> Self {
+        Self(Rc::new(Inner {
+            shard,
+            frames,
+            epochs,
+            worker: RefCell::new(Worker::new(shard, Now::read(), Instant::now)),
+            participant: RefCell::new(Participant::new(shard, UNRESOLVED_MAX)),
+            prepared: RefCell::default(),
+            running: RefCell::default(),
+            wake: Notify::new(),
+            alarm: Alarm::default(),
+            is_stopped: Cell::new(false),
+        }))
+    }
+
+    /// Starts to work and to listen, for the life of the shard.
+    pub fn start(&self, shard: &Context) {
+        drop(spawn_into(Queue::Dataflow, self.clone().work(shard.clone())));
+        drop(spawn_into(Queue::Control, self.clone().listen(shard.clone())));
+    }
+
+    /// Works no more. What is not committed is made again after the next start.
+    pub fn stop(&self) {
+        self.0.is_stopped.set(true);
+        for (_, mut running) in std::mem::take(&mut *self.0.running.borrow_mut()) {
+            running.cancel();
+        }
+        self.0.wake.notify_one();
+    }
+
+    /// What a watchdog may look at from another thread.
+    #[must_use]
+    pub fn watch(&self) -> Watch {
+        self.0.worker.borrow().watch()
+    }
+
+    /// Figures of the jobs on this shard.
+    #[must_use]
+    pub fn metrics(&self) -> Vec<JobMetrics> {
+        self.0.worker.borrow().metrics()
+    }
+
+    /// Keeps what an attempt is to begin with.
+    pub fn prepare(&self, job: JobId, prepared: Prepared) {
+        self.0.prepared.borrow_mut().insert(job, prepared);
+    }
+
+    /// A topic may have more partitions: sources that read it read those of this shard too, from their start.
+    pub fn partitions_added(&self, shard: &Context) {
+        let mut added = Vec::new();
+        for (job, running) in &mut *self.0.running.borrow_mut() {
+            let splits = running.add_partitions(shard);
+            if !splits.is_empty() {
+                added.push(Inbound::Splits { job: *job, splits });
+            }
+        }
+        added.into_iter().for_each(|message| self.deliver(message));
+    }
+
+    /// An epoch is committed, and what it left on this shard is spliced.
+    pub fn committed(&self, entry: &CommitEntry) {
+        self.0.participant.borrow_mut().committed(entry);
+        self.deliver(Inbound::Committed { job: entry.job, epoch: entry.epoch });
+    }
+
+    /// Sends a message to a shard. The coordinator's own go through [`Dataflow::try_send`].
+    fn send(&self, to: ShardId, message: EpochMessage) {
+        self.0.epochs.send(to, message);
+    }
+
+    /// Sends a message, or gives it back if the ring is full: the receiver is far behind.
+    ///
+    /// # Errors
+    /// The message.
+    pub fn try_send(&self, to: ShardId, message: EpochMessage) -> Result<(), EpochMessage> {
+        self.0.epochs.try_send(to, message)
+    }
+
+    fn deliver(&self, message: Inbound) {
+        self.0.worker.borrow_mut().deliver(message);
+        self.0.wake.notify_one();
+    }
+
+    async fn work(self, shard: Context) {
+        let mut outbox = Vec::new();
+        while !self.0.is_stopped.get() {
+            while let Some((_, message)) = self.0.frames.try_recv() {
+                self.0.worker.borrow_mut().deliver(Inbound::Shard(message));
+            }
+            self.carry(&shard, &mut outbox);
+            let outcome = self.0.worker.borrow_mut().step(Budget::default(), Now::read());
+            self.carry(&shard, &mut outbox);
+            if outcome.more {
+                yield_now().await;
+                continue;
+            }
+            self.0.alarm.set(outcome.next_deadline);
+            let (wake, alarm) = (pin!(self.0.wake.notified()), pin!(self.0.alarm.ring()));
+            let frame = pin!(self.0.frames.recv());
+            if let Either::Left(((_, message), _)) = select(frame, select(wake, alarm)).await {
+                self.0.worker.borrow_mut().deliver(Inbound::Shard(message));
+            }
+        }
+    }
+
+    /// Carries off what the worker has to say, and what it says to the answers.
+    fn carry(&self, shard: &Context, outbox: &mut Vec<Outbound>) {
+        loop {
+            outbox.extend(self.0.worker.borrow_mut().drain_outbox());
+            if outbox.is_empty() {
+                return;
+            }
+            for message in outbox.drain(..) {
+                match message {
+                    Outbound::Shard { to, message } => self.0.frames.send(to, message),
+                    Outbound::Demand(demand) => self.demand(shard, demand),
+                    Outbound::Worked { job, .. } => {
+                        let mut actions = Vec::new();
+                        self.0.participant.borrow_mut().worked(job, &mut actions);
+                        self.perform(actions);
+                    }
+                    Outbound::Append(append) => {
+                        if let Some(running) = self.0.running.borrow_mut().get_mut(&append.mark.job) {
+                            running.appends.entry(append.mark).or_default().push(append);
+                        }
+                    }
+                    Outbound::Sealed(sealed) => self.sealed(shard, sealed),
+                    Outbound::Passed(passed) => self.passed(passed),
+                    Outbound::Failed(failure) => {
+                        self.fail(failure.job, failure.attempt, failure.to_string());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Answers a demand: now, if the records are in memory, else when they are there.
+    fn demand(&self, shard: &Context, demand: Demand) {
+        match source::answer_now(shard, &demand) {
+            Ok(Some(data)) => return self.0.worker.borrow_mut().deliver(Inbound::Source(data)),
+            Ok(None) => {}
+            Err(error) => return self.fail(demand.job, demand.attempt, unreadable(&demand, &error)),
+        }
+        let (dataflow, there) = (self.clone(), shard.clone());
+        let waiting = spawn_into(Queue::Dataflow, async move {
+            match source::answer(&there, demand).await {
+                Ok(data) => dataflow.deliver(Inbound::Source(data)),
+                Err(error) => dataflow.fail(demand.job, demand.attempt, unreadable(&demand, &error)),
+            }
+        });
+        if let Some(running) = self.of(&mut self.0.running.borrow_mut(), demand.job, demand.attempt) {
+            running.demands.insert((demand.source, demand.topic, demand.partition), waiting);
+        }
+    }
+
+    #[expect(clippy::unused_self, reason = "reads as what it is: the job's, on this shard")]
+    fn of<'a>(
+        &self,
+        running: &'a mut BTreeMap<JobId, Running>,
+        job: JobId,
+        attempt: Attempt,
+    ) -> Option<&'a mut Running> {
+        running.get_mut(&job).filter(|running| running.attempt == attempt)
+    }
+
+    /// A task has passed a barrier: what it leaves behind goes to those who stage it.
+    fn sealed(&self, shard: &Context, sealed: Sealed) {
+        let Sealed { mark, changelog, .. } = sealed;
+        let mut guard = self.0.running.borrow_mut();
+        let Some(running) = self.of(&mut guard, mark.job, mark.attempt) else { return };
+        let mut outputs = BTreeMap::<_, Vec<StagedAppend>>::new();
+        for append in running.appends.remove(&mark).unwrap_or_default() {
+            outputs.entry((append.topic, append.partition)).or_default().push(append);
+        }
+        let done = TaskDone { mark, pieces: 0, positions: changelog.positions.clone() };
+        let mut announcement = Announcement { done, pieces: BTreeMap::new() };
+        let topic = running.changelog;
+        let mut failed = None;
+        if !changelog.is_empty() {
+            let partition = own_partition(topic, self.0.shard, shard.count());
+            let id = announcement.next_piece(self.0.shard);
+            let header = PieceHeader { id, target: Target::Changelog };
+            match changelog::encode(&header, changelog) {
+                Ok(batches) => {
+                    let piece = Outgoing { id, target: Target::Changelog, place: (topic, partition), batches };
+                    self.send_piece(shard, self.0.shard, piece, BTreeMap::new());
+                }
+                Err(error) => failed = Some(format!("state of one epoch can't be written: {error}")),
+            }
+        }
+        for ((topic, partition), appends) in outputs {
+            let owner = shard.owner(topic, partition);
+            let id = announcement.next_piece(owner);
+            let mut credits = BTreeMap::<u32, u32>::new();
+            appends.iter().for_each(|append| *credits.entry(append.output).or_default() += 1);
+            let batches = appends.into_iter().map(|append| append.batch).collect();
+            let target = Target::Partition { topic, partition };
+            self.send_piece(shard, owner, Outgoing { id, target, place: (topic, partition), batches }, credits);
+        }
+        running.passed.push(announcement);
+        drop(guard);
+        if let Some(reason) = failed {
+            self.fail(mark.job, mark.attempt, reason);
+        }
+    }
+
+    /// Has a piece staged by its owner, and gives the sinks their credits back when it is.
+    fn send_piece(&self, shard: &Context, owner: ShardId, piece: Outgoing, credits: BTreeMap<u32, u32>) {
+        let (dataflow, shard) = (self.clone(), shard.clone());
+        let mark = piece.id.mark;
+        drop(spawn_into(Queue::Control, async move {
+            let staging = shard.on(owner, move |there| async move { there.dataflow().stage(&there, piece).await });
+            match staging.await {
+                Ok(()) => {
+                    for (output, batches) in credits {
+                        dataflow.deliver(Inbound::Appended { mark, output, batches });
+                    }
+                }
+                Err(reason) => dataflow.fail(mark.job, mark.attempt, reason),
+            }
+        }));
+    }
+
+    /// Stages a piece on this shard, unless its attempt is over.
+    async fn stage(&self, shard: &Context, piece: Outgoing) -> Result<(), String> {
+        let Outgoing { id, target, place, batches } = piece;
+        let mut actions = Vec::new();
+        let admitted = self.0.participant.borrow_mut().stage(id, &mut actions);
+        self.perform(actions);
+        match admitted {
+            Ok(()) => {}
+            // The sender will learn that, too.
+            Err(Refused::Stale { .. }) => return Ok(()),
+            Err(refused) => return Err(refused.to_string()),
+        }
+        let partitions = shard.partitions();
+        let staged = partitions.commits().stage(partitions, id, target, place, &batches).await;
+        let durable = staged.map_err(|error| format!("output can't be staged: {error}"))?;
+        let dataflow = self.clone();
+        drop(spawn_into(Queue::Control, async move {
+            // If it never is, the store has failed, and the server ends.
+            if durable.await.is_ok() {
+                let mut actions = Vec::new();
+                dataflow.0.participant.borrow_mut().durable(id, &mut actions);
+                dataflow.perform(actions);
+            }
+        }));
+        Ok(())
+    }
+
+    /// All tasks of this shard have passed a barrier: every participant is told what to wait for.
+    fn passed(&self, passed: Passed) {
+        let mut guard = self.0.running.borrow_mut();
+        let Some(running) = self.of(&mut guard, passed.job, passed.attempt) else { return };
+        let is_of = |announcement: &Announcement| announcement.done.mark.epoch == passed.epoch;
+        let (done, rest) = std::mem::take(&mut running.passed).into_iter().partition::<Vec<_>, _>(is_of);
+        running.passed = rest;
+        for participant in &running.participants {
+            let for_it = done.iter().map(|announcement| announcement.for_shard(*participant, self.0.shard));
+            self.send(*participant, EpochMessage::Done(for_it.collect()));
+        }
+    }
+
+    fn perform(&self, actions: Vec<ParticipantAction>) {
+        for action in actions {
+            match action {
+                ParticipantAction::Vote(vote) => self.send(CONTROLLER, EpochMessage::Vote(vote)),
+                ParticipantAction::Work(work) => self.send(CONTROLLER, EpochMessage::Work(work)),
+                ParticipantAction::Fail { job, attempt, position } => {
+                    let (topic, partition) = (position.topic, position.partition);
+                    self.fail(job, attempt, format!("partition {partition} of topic {topic} has another leader"));
+                }
+            }
+        }
+    }
+
+    /// Has the coordinator end an attempt. Said once: what follows from it is no news.
+    fn fail(&self, job: JobId, attempt: Attempt, reason: String) {
+        if self.0.is_stopped.get() {
+            return;
+        }
+        if let Some(running) = self.of(&mut self.0.running.borrow_mut(), job, attempt) {
+            if std::mem::replace(&mut running.has_failed, true) {
+                return;
+            }
+            self.send(CONTROLLER, EpochMessage::Failed(AttemptFailed { job, attempt, reason }));
+        }
+    }
+
+    async fn listen(self, shard: Context) {
+        while !self.0.is_stopped.get() {
+            let (_, message) = self.0.epochs.recv().await;
+            match message {
+                EpochMessage::Control(control) => self.control(&shard, control),
+                EpochMessage::Published => shard.partitions().commits().look(),
+                EpochMessage::Done(announcements) => self.announced(&shard, announcements),
+                EpochMessage::Vote(vote) => shard.epochs().vote(&shard, vote),
+                EpochMessage::Work(work) => shard.epochs().work(&shard, work),
+                EpochMessage::Failed(failed) => shard.controller().failed(&shard, failed),
+            }
+        }
+    }
+
+    fn control(&self, shard: &Context, control: Control) {
+        let commits = shard.partitions().commits();
+        match control {
+            Control::Begin(record) => self.begin(shard, record),
+            Control::Tick { epoch, jobs } => {
+                for (job, attempt) in jobs {
+                    self.0.participant.borrow_mut().tick(job, attempt, epoch);
+                    self.deliver(Inbound::Barrier { job, attempt, epoch });
+                }
+            }
+            Control::Committed(record) => commits.committed(record),
+            Control::End { job, attempt, after_commit } => {
+                self.0.participant.borrow_mut().end(job, attempt);
+                commits.end(job, attempt, after_commit, shard.partitions());
+                let over = self.0.running.borrow_mut().remove(&job);
+                if let Some(mut running) = over {
+                    running.cancel();
+                }
+                self.deliver(Inbound::Stop { job });
+            }
+        }
+    }
+
+    /// An attempt is durable: its tasks start here, if any are to.
+    fn begin(&self, shard: &Context, record: AttemptRecord) {
+        let mut actions = Vec::new();
+        self.0.participant.borrow_mut().begin(&record, &mut actions);
+        self.perform(actions);
+        let (job, attempt) = (record.job, record.attempt);
+        let Some(prepared) = self.0.prepared.borrow_mut().remove(&job) else { return };
+        let Prepared { plan, mut deployment, changelog, known } = prepared;
+        deployment.attempt = attempt;
+        let is_restored = deployment.is_restored;
+        let running = Running {
+            attempt,
+            participants: record.participants,
+            changelog,
+            appends: BTreeMap::new(),
+            passed: Vec::new(),
+            demands: BTreeMap::new(),
+            restoring: None,
+            placement: deployment.placement.clone(),
+            known,
+            has_failed: false,
+        };
+        self.0.running.borrow_mut().insert(job, running);
+        let started = self.0.worker.borrow_mut().start(plan, deployment);
+        if let Err(error) = started {
+            return self.fail(job, attempt, error.to_string());
+        }
+        // Some may have come since the attempt was prepared.
+        self.partitions_added(shard);
+        self.0.wake.notify_one();
+        if is_restored {
+            let restoring = self.clone().restore(shard.clone(), job, attempt, changelog);
+            let restoring = spawn_into(Queue::Dataflow, restoring);
+            if let Some(running) = self.0.running.borrow_mut().get_mut(&job) {
+                running.restoring = Some(restoring);
+            }
+        }
+    }
+
+    /// Gives a job's tasks what their tables held.
+    async fn restore(self, shard: Context, job: JobId, attempt: Attempt, changelog: TopicId) {
+        let mut reader = ChangelogReader::open(&shard, changelog).await;
+        loop {
+            let part = match reader.next().await {
+                Ok(Some(part)) => part,
+                Ok(None) => break,
+                Err(error) => return self.fail(job, attempt, error.to_string()),
+            };
+            let task = part.header.id.mark.task;
+            for run in part.changelog.runs {
+                self.0.worker.borrow_mut().deliver(Inbound::Restore { job, attempt, task, run });
+            }
+            yield_now().await;
+        }
+        self.deliver(Inbound::Restored { job, attempt });
+    }
+
+    /// Tasks of a shard say what to wait for. Positions are of partitions that were read up to their high watermark: it
+    /// is told along, so that none is waited for in vain.
+    fn announced(&self, shard: &Context, announcements: Vec<TaskDone>) {
+        for done in announcements {
+            let mut actions = Vec::new();
+            let mut participant = self.0.participant.borrow_mut();
+            for position in &done.positions {
+                let (topic, partition) = (position.topic, position.partition);
+                let (epoch, offset) = match shard.partitions().log(topic, partition) {
+                    Ok(log) => (log.leader_epoch(), log.high_watermark()),
+                    // Of another shard, which gave what it had below its high watermark.
+                    Err(_) => (position.leader_epoch, position.offset),
+                };
+                participant.high_watermark(topic, partition, epoch, offset, &mut actions);
+            }
+            let Mark { job, attempt, .. } = done.mark;
+            let announced = participant.announce(done, &mut actions);
+            drop(participant);
+            self.perform(actions);
+            match announced {
+                Ok(()) | Err(Refused::Stale { .. }) => {}
+                Err(refused) => self.fail(job, attempt, refused.to_string()),
+            }
+        }
+    }
+}
+
+/// A piece on its way to the shard that stages it.
+#[derive(Debug)]
+struct Outgoing {
+    id: PieceId,
+    target: Target,
+    /// The partition that it is staged for.
+    place: (TopicId, i32),
+    batches: Vec<SharedBatch>,
+}
+
+impl Announcement {
+    /// The name of the next piece for a shard.
+    fn next_piece(&mut self, to: ShardId) -> PieceId {
+        let count = self.pieces.entry(to).or_default();
+        let id = PieceId { mark: self.done.mark, index: *count };
+        *count += 1;
+        id
+    }
+
+    /// What `shard` is told. `own` is the shard of the task: it alone watches over positions.
+    fn for_shard(&self, shard: ShardId, own: ShardId) -> TaskDone {
+        TaskDone {
+            mark: self.done.mark,
+            pieces: self.pieces.get(&shard).copied().unwrap_or(0),
+            positions: if shard == own { self.done.positions.clone() } else { Vec::new() },
+        }
+    }
+}
+
+impl Running {
+    /// The partitions of this shard that were added to its topics.
+    fn add_partitions(&mut self, shard: &Context) -> Vec<SplitSpec> {
+        let mut splits = Vec::new();
+        for ((source, topic), known) in &mut self.known {
+            let now = shard.image().topic_by_id(*topic).map_or(*known, |topic| topic.partitions);
+            let added = *known..now;
+            *known = now.max(*known);
+            let own = added.filter(|partition| {
+                reader(&self.placement, shard.owner(*topic, *partition), *partition) == shard.id()
+            });
+            let split = |partition| SplitSpec { source: *source, topic: *topic, partition, start: 0, until: None };
+            splits.extend(own.map(split));
+        }
+        splits
+    }
+
+    /// Nothing is waited for any more.
+    fn cancel(&mut self) {
+        self.demands.values().chain(&self.restoring).for_each(JoinHandle::cancel);
+    }
+}
+
+/// The shard that reads a partition: its owner if that runs the job, else one of those that do.
+#[must_use]
+pub fn reader(placement: &Placement, owner: ShardId, partition: i32) -> ShardId {
+    let shards = placement.shards();
+    if shards.binary_search(&owner).is_ok() {
+        return owner;
+    }
+    shards[partition.unsigned_abs() as usize % shards.len()]
+}
+
+fn unreadable(demand: &Demand, error: &dyn fmt::Display) -> String {
+    let Demand { topic, partition, from, .. } = demand;
+    format!("partition {partition} of topic {topic} can't be read at offset {from}: {error}")
+}
+
+impl fmt::Debug for Dataflow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Dataflow of shard {}", self.0.shard)
+    }
+}

@@ -1,0 +1,203 @@
+//! What can be seen of a job: per operator over all shards, with rates, lag, watermark and backpressure.
+
+use super::controller::Supervision;
+use crate::{
+    cluster::{Job, JobState},
+    control::{Shards, Unreachable},
+};
+use millrace_engine::{
+    epoch::JobId,
+    metrics::{JobMetrics, TaskMetrics},
+    plan::StageId,
+};
+use millrace_runtime::Instant;
+use serde::Serialize;
+use std::{collections::BTreeMap, time::Duration};
+
+/// A job, as the admin interface tells of it.
+#[derive(Clone, Debug, Serialize)]
+pub struct JobStatus {
+    /// Its number.
+    pub id: u64,
+    /// Its name in the binary.
+    pub name: String,
+    /// The version of its code.
+    pub version: u32,
+    /// "running", "starting", "stopped" or "failed".
+    pub state: &'static str,
+    /// The run of it that is alive.
+    pub attempt: Option<u64>,
+    /// How often it was started again since it was last well.
+    pub restarts: u32,
+    /// Why it has failed, or was last started again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+    /// What was set of its parameters.
+    pub parameters: BTreeMap<String, String>,
+    /// Its tasks, one for each stage, over all shards.
+    pub tasks: Vec<TaskStatus>,
+}
+
+/// A stage of a job, over all shards.
+#[derive(Clone, Debug, Serialize)]
+pub struct TaskStatus {
+    /// The names of its operators.
+    pub name: String,
+    /// The shards that run it.
+    pub shards: Vec<u16>,
+    /// Its operators.
+    pub operators: Vec<OperatorStatus>,
+    /// Records that its source could read and has not; absent for other stages.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lag: Option<u64>,
+    /// The smallest watermark of all shards, in ms since the Unix epoch; absent before the first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub watermark_ms: Option<i64>,
+    /// The share of time in which it worked, the busiest shard's: 0 to 1.
+    pub busy: f64,
+    /// The share of time in which it could take nothing because of what comes after it, the worst shard's: 0 to 1.
+    pub backpressure: f64,
+}
+
+/// An operator of a job, over all shards.
+#[derive(Clone, Debug, Serialize)]
+pub struct OperatorStatus {
+    /// Its name.
+    pub name: String,
+    /// Records taken in since the attempt began.
+    pub records_in: u64,
+    /// Records handed on since the attempt began.
+    pub records_out: u64,
+    /// Records that came too late for their window.
+    pub late_records: u64,
+    /// Records taken in per second, over the time that was looked at.
+    pub records_in_per_s: f64,
+    /// Records handed on per second, over the time that was looked at.
+    pub records_out_per_s: f64,
+}
+
+/// What all shards tell of all jobs at a moment.
+#[derive(Clone, Debug)]
+pub struct Sample {
+    at: Instant,
+    jobs: Vec<(Job, Supervision)>,
+    shards: Vec<Vec<JobMetrics>>,
+}
+
+/// Asks all shards.
+///
+/// # Errors
+/// [`Unreachable`].
+pub async fn sample(shards: &Shards) -> Result<Sample, Unreachable> {
+    let jobs = shards.on(0, |shard| {
+        let jobs: Vec<Job> = shard.image().jobs().cloned().collect();
+        let known = |job: Job| (job.clone(), shard.controller().supervision(JobId(job.id)));
+        (Instant::now(), jobs.into_iter().map(known).collect::<Vec<_>>())
+    });
+    let (at, jobs) = jobs.await?;
+    let shards = shards.on_all(|shard| shard.dataflow().metrics()).await?;
+    Ok(Sample { at, jobs, shards })
+}
+
+impl Sample {
+    /// All jobs, with rates since an earlier sample.
+    #[must_use]
+    pub fn statuses(&self, since: Option<&Self>) -> Vec<JobStatus> {
+        self.jobs.iter().map(|(job, supervision)| self.status(job, supervision, since)).collect()
+    }
+
+    fn status(&self, job: &Job, supervision: &Supervision, since: Option<&Self>) -> JobStatus {
+        let span = since.map_or(Duration::ZERO, |since| self.at - since.at);
+        let before = since.map(|since| since.tasks_of(job.id)).unwrap_or_default();
+        let stages = stages(self.tasks_of(job.id));
+        let tasks = stages.into_values().map(|on_shards| task_status(&on_shards, &before, span)).collect();
+        let (state, failure) = match &job.state {
+            JobState::Running if supervision.attempt.is_some() => ("running", supervision.last_failure.clone()),
+            JobState::Running => ("starting", supervision.last_failure.clone()),
+            JobState::Stopped => ("stopped", None),
+            JobState::Failed { reason } => ("failed", Some(reason.clone())),
+        };
+        JobStatus {
+            id: job.id,
+            name: job.name.clone(),
+            version: job.version,
+            state,
+            attempt: supervision.attempt.map(|attempt| attempt.0),
+            restarts: supervision.restarts,
+            failure,
+            parameters: job.parameters.clone(),
+            tasks,
+        }
+    }
+
+    fn tasks_of(&self, job: u64) -> Vec<(u16, u64, TaskMetrics)> {
+        let mut tasks = Vec::new();
+        for (shard, jobs) in (0..).zip(&self.shards) {
+            for found in jobs.iter().filter(|found| found.job == JobId(job)) {
+                tasks.extend(found.tasks.iter().map(|task| (shard, found.attempt.0, task.clone())));
+            }
+        }
+        tasks
+    }
+}
+
+type OnShards = Vec<(u16, u64, TaskMetrics)>;
+
+fn stages(tasks: OnShards) -> BTreeMap<StageId, OnShards> {
+    let mut stages = BTreeMap::<StageId, OnShards>::new();
+    for task in tasks {
+        stages.entry(StageId::of_task(task.2.task)).or_default().push(task);
+    }
+    stages
+}
+
+fn task_status(on_shards: &OnShards, before: &OnShards, span: Duration) -> TaskStatus {
+    let first = &on_shards[0].2;
+    // Counters begin anew with an attempt: rates are over what is the same one.
+    let earlier = |shard: u16, attempt: u64, task: &TaskMetrics| {
+        let same = before.iter().find(|(s, a, t)| (*s, *a, t.task) == (shard, attempt, task.task));
+        same.map(|(_, _, task)| task.clone())
+    };
+    let per_s = |count: u64| if span.is_zero() { 0.0 } else { count as f64 / span.as_secs_f64() };
+    let mut operators: Vec<OperatorStatus> = first.operators.iter().map(|operator| named(&operator.name)).collect();
+    let (mut busy, mut backpressure) = (0.0_f64, 0.0_f64);
+    for (shard, attempt, task) in on_shards {
+        let earlier = earlier(*shard, *attempt, task);
+        for (index, (sum, operator)) in operators.iter_mut().zip(&task.operators).enumerate() {
+            let old = earlier.as_ref().and_then(|task| task.operators.get(index));
+            sum.records_in += operator.records_in;
+            sum.records_out += operator.records_out;
+            sum.late_records += operator.late_records;
+            if let Some(old) = old {
+                sum.records_in_per_s += per_s(operator.records_in.saturating_sub(old.records_in));
+                sum.records_out_per_s += per_s(operator.records_out.saturating_sub(old.records_out));
+            }
+        }
+        if let (Some(old), false) = (&earlier, span.is_zero()) {
+            let share = |now: u64, then: u64| now.saturating_sub(then) as f64 / span.as_nanos() as f64;
+            busy = busy.max(share(task.busy_ns, old.busy_ns).min(1.0));
+            backpressure = backpressure.max(share(task.blocked_ns, old.blocked_ns).min(1.0));
+        }
+    }
+    let watermark = on_shards.iter().map(|(_, _, task)| task.watermark).min().filter(|at| *at > i64::MIN);
+    TaskStatus {
+        name: first.name.clone(),
+        shards: on_shards.iter().map(|(shard, _, _)| *shard).collect(),
+        operators,
+        lag: on_shards.iter().filter_map(|(_, _, task)| task.lag).reduce(|a, b| a + b),
+        watermark_ms: watermark,
+        busy,
+        backpressure,
+    }
+}
+
+fn named(name: &str) -> OperatorStatus {
+    OperatorStatus {
+        name: name.to_owned(),
+        records_in: 0,
+        records_out: 0,
+        late_records: 0,
+        records_in_per_s: 0.0,
+        records_out_per_s: 0.0,
+    }
+}
