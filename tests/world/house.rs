@@ -2,8 +2,10 @@
 
 use millrace::{
     config::{ByteSize, Config},
+    control::Shards,
     shard::{Boot, ShardError, Started},
 };
+use millrace_engine::registry::Registry;
 use millrace_net::client::{Cluster, ClusterOptions};
 use millrace_runtime::sim::{Crash, Device, DiskOptions, NodeId, NodeOptions, Running, World, WorldOptions};
 use std::{
@@ -13,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-type Shards = Running<Result<(), ShardError>>;
+type Ends = Running<Result<(), ShardError>>;
 
 /// What the server says when it listens.
 type Told = Arc<Mutex<Option<Started>>>;
@@ -22,17 +24,22 @@ pub(crate) struct House {
     pub(crate) world: World,
     pub(crate) clients: NodeId,
     server: NodeId,
-    running: RefCell<Option<(Shards, Told)>>,
+    jobs: Registry,
+    running: RefCell<Option<(Ends, Told)>>,
 }
 
 impl House {
     pub(crate) fn new(seed: u64, device: Device) -> Self {
+        Self::with_jobs(seed, device, Registry::new())
+    }
+
+    pub(crate) fn with_jobs(seed: u64, device: Device, jobs: Registry) -> Self {
         let options = WorldOptions { time_limit: Duration::from_secs(3600), ..WorldOptions::default() };
         let world = World::new(seed, options);
         let disk = DiskOptions { device, ..DiskOptions::default() };
         let server = world.add_node("server", NodeOptions { disk });
         let clients = world.add_node("clients", NodeOptions::default());
-        Self { world, clients, server, running: RefCell::new(None) }
+        Self { world, clients, server, jobs, running: RefCell::new(None) }
     }
 
     fn config(&self) -> Config {
@@ -52,6 +59,7 @@ impl House {
         let started = Told::default();
         let told = Arc::clone(&started);
         let boot = Boot::new(self.config(), shards, move |now| *told.lock().unwrap() = Some(now));
+        let boot = boot.with_jobs(self.jobs.clone());
         let running = self.world.launch(self.server, shards, move |shard| boot.clone().run(shard));
         self.world.run_until(|| started.lock().unwrap().is_some() || running.is_finished());
         assert!(!running.is_finished(), "the server ended: {:?}", running.outputs().unwrap());
@@ -65,6 +73,13 @@ impl House {
         for ended in self.world.join(running).unwrap() {
             ended.unwrap();
         }
+    }
+
+    /// The way to the shards of the server that runs.
+    pub(crate) fn shards(&self) -> Shards {
+        let running = self.running.borrow();
+        let (_, started) = running.as_ref().unwrap();
+        started.lock().unwrap().as_ref().unwrap().shards.clone()
     }
 
     pub(crate) fn crash(&self, crash: Crash) {

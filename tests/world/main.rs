@@ -6,3 +6,4 @@ mod acknowledged;
 mod answers;
 mod basics;
 mod house;
+mod jobs;

@@ -8,8 +8,8 @@ pub use admin::serve;
 pub use metrics::{GroupLag, PartitionCounts, ShardMetrics, encode};
 
 use crate::shard::Context;
-use millrace_runtime::{MailboxClosed, MailboxSender};
-use std::fmt;
+use millrace_runtime::{MailboxClosed, MailboxSender, spawn};
+use std::{fmt, future::Future};
 use tokio::sync::oneshot;
 
 /// What the control thread asks of a shard.
@@ -67,6 +67,28 @@ impl Shards {
         let run = Box::new(move |context| {
             // Who asked may have gone.
             drop(reply.send(work(context)));
+        });
+        self.0[shard].send(Command::Run(run)).map_err(|_| Unreachable(shard))?;
+        answer.await.map_err(|_| Unreachable(shard))
+    }
+
+    /// Runs `work` on a shard, to its end even if nobody waits any more, and gives its answer.
+    ///
+    /// # Errors
+    /// [`Unreachable`].
+    pub async fn call<T, F, W>(&self, shard: usize, work: W) -> Result<T, Unreachable>
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + 'static,
+        W: FnOnce(Context) -> F + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let run = Box::new(move |context| {
+            let running = work(context);
+            drop(spawn(async move {
+                // Who asked may have gone.
+                drop(reply.send(running.await));
+            }));
         });
         self.0[shard].send(Command::Run(run)).map_err(|_| Unreachable(shard))?;
         answer.await.map_err(|_| Unreachable(shard))
