@@ -2,13 +2,10 @@
 
 use crate::house::House;
 use millrace::job::RunJob;
-use millrace_engine::{
-    data::Encode,
-    prelude::*,
-    registry::Registry,
-};
+use millrace_engine::{data::Encode, prelude::*, registry::Registry};
 use millrace_net::client::{
-    Admin, Cluster, Consumer, ConsumerOptions, Producer, ProducerOptions, admin::NewTopic, producer::NewRecord,
+    Admin, Cluster, Consumer, ConsumerOptions, Producer, ProducerOptions, admin::NewTopic,
+    producer::NewRecord,
 };
 use millrace_record::Scratch;
 use millrace_runtime::{
@@ -37,7 +34,13 @@ impl Process<u64, Landed> for Running {
         self.state = Some(state.point("running"));
     }
 
-    fn record<P: Push<Self::Out>>(&mut self, key: &mut KeyContext<'_, u64>, at: i64, item: &Landed, out: &mut P) {
+    fn record<P: Push<Self::Out>>(
+        &mut self,
+        key: &mut KeyContext<'_, u64>,
+        at: i64,
+        item: &Landed,
+        out: &mut P,
+    ) {
         let state = self.state.unwrap();
         let (count, sum) = key.get(state).unwrap_or_default();
         let (count, sum) = (count + 1, sum + item.1.to_native());

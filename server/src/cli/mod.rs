@@ -4,6 +4,7 @@ mod check;
 mod client;
 mod completions;
 mod config;
+mod job;
 mod notify;
 mod output;
 mod serve;
@@ -11,6 +12,7 @@ mod settings;
 mod topic;
 
 use clap::{CommandFactory, Parser, Subcommand};
+use millrace_engine::registry::Registry;
 use std::process::ExitCode;
 
 /// A Kafka-compatible log and a dataflow engine in one process.
@@ -31,17 +33,21 @@ enum Command {
     Config(config::Arguments),
     /// Create, list, describe and delete topics, on this server or any other that speaks Kafka's protocol.
     Topic(topic::Arguments),
+    /// Run, list, describe and stop jobs of a server.
+    #[command(subcommand)]
+    Job(job::Command),
     /// Print a completion script for a shell.
     Completions(completions::Arguments),
 }
 
-/// Runs the command that the process was started with.
+/// Runs the command that the process was started with; `jobs` are linked in.
 #[must_use]
-pub fn main() -> ExitCode {
+pub fn main(jobs: Registry) -> ExitCode {
     let exit = match Arguments::parse().command {
-        Command::Serve(arguments) => serve::run(&arguments),
+        Command::Serve(arguments) => serve::run(&arguments, jobs),
         Command::Check(arguments) => check::run(&arguments),
         Command::Config(arguments) => config::run(&arguments),
+        Command::Job(command) => job::run(&command),
         Command::Topic(arguments) => topic::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments, &mut Arguments::command()),
     };

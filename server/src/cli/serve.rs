@@ -2,24 +2,16 @@
 
 use super::{check, notify, settings::Settings};
 use crate::{
-    config::{Config, LogFormat, Pin},
-    control::{self, Shards},
+    config::{Config, LogFormat},
+    embed::Server,
     exit::Exit,
-    shard::{Boot, ShardError, Started},
 };
-use millrace_runtime::{LaunchError, LaunchOptions, Launched, Pinning, ShardPanic, launch};
+use millrace_engine::registry::Registry;
 use std::{
     future::pending,
-    net::SocketAddr,
     path::{Path, PathBuf},
-    time::Duration,
 };
-use tokio::{
-    net::TcpListener,
-    signal::unix::{SignalKind, signal},
-    sync::{mpsc, oneshot},
-    task::{JoinHandle, spawn_blocking},
-};
+use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 #[derive(clap::Args)]
@@ -31,10 +23,7 @@ pub(super) struct Arguments {
     ready_file: Option<PathBuf>,
 }
 
-/// What became of every shard.
-type Ended = Result<Vec<Result<(), ShardError>>, ShardPanic>;
-
-pub(super) fn run(arguments: &Arguments) -> Exit {
+pub(super) fn run(arguments: &Arguments, jobs: Registry) -> Exit {
     let config = match arguments.settings.load() {
         Ok(loaded) => loaded.config,
         Err(exit) => return exit,
@@ -48,94 +37,37 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         Ok(control) => control,
         Err(error) => return fail(Exit::Machine, &format!("cannot start the control thread: {error}")),
     };
-    let (started, starting) = mpsc::unbounded_channel();
-    let launched = match start(&config, started) {
-        Ok(launched) => launched,
-        Err(error) => return fail(Exit::Machine, &error.to_string()),
-    };
-    control.block_on(supervise(config, arguments.ready_file.clone(), launched, starting))
+    control.block_on(supervise(config, jobs, arguments.ready_file.clone()))
 }
 
-fn start(
-    config: &Config,
-    started: mpsc::UnboundedSender<Started>,
-) -> Result<Launched<Result<(), ShardError>>, LaunchError> {
-    let shards = config.shards();
-    let options = LaunchOptions {
-        shards,
-        pinning: match config.runtime.pin {
-            Pin::Auto => Pinning::Auto,
-            Pin::Never => Pinning::Never,
-        },
-        spin: Duration::from_micros(config.runtime.spin_us),
-        name: "shard".to_owned(),
+/// Watches over the server from its start to its end.
+async fn supervise(config: Config, jobs: Registry, ready_file: Option<PathBuf>) -> Exit {
+    let mut server = match Server::start(config, jobs).await {
+        Ok(server) => server,
+        Err(error) => return fail(error.exit(), &error.to_string()),
     };
-    let boot = Boot::new(config.clone(), shards, move |server| {
-        // Who waits for it is gone only if the process ends.
-        started.send(server).ok();
-    });
-    launch(&options, move |shard| boot.clone().run(shard))
-}
-
-/// Watches over the shards from their start to their end.
-async fn supervise(
-    config: Config,
-    ready_file: Option<PathBuf>,
-    launched: Launched<Result<(), ShardError>>,
-    mut starting: mpsc::UnboundedReceiver<Started>,
-) -> Exit {
-    let mut ended = spawn_blocking(move || launched.join());
-    let server = tokio::select! {
-        server = starting.recv() => server,
-        ended = &mut ended => return verdict(ended),
-    };
-    let Some(Started { address, shards }) = server else { return verdict(ended.await) };
-    let (stop_admin, admin_stopped) = oneshot::channel::<()>();
-    let admin = serve_admin(config.server.admin_listen, shards.clone(), admin_stopped).await;
-    tracing::info!(%address, shards = shards.count(), "listening");
+    let address = server.address();
     if let Some(path) = ready_file
         && let Err(error) = write_ready_file(&path, &format!("{address}\n"))
     {
-        shards.stop();
         return fail(Exit::Failure, &format!("cannot write {}: {error}", path.display()));
     }
     notify::ready(&format!("listening on {address}"));
-    tokio::select! {
-        () = told_to_stop() => {
+    let ended = tokio::select! {
+        () = told_to_stop() => None,
+        ended = server.ended() => Some(ended),
+    };
+    let ended = match ended {
+        Some(ended) => ended,
+        None => {
             tracing::info!("stopping");
             notify::stopping();
-            shards.stop();
+            server.stop().await
         }
-        ended = &mut ended => return verdict(ended),
-    }
-    drop(stop_admin);
-    let exit = verdict(ended.await);
-    admin.abort();
-    exit
-}
-
-/// The server does its work without an admin interface too, so that an address in use is no reason to end.
-async fn serve_admin(listen: SocketAddr, shards: Shards, stop: oneshot::Receiver<()>) -> JoinHandle<()> {
-    let bound = async {
-        let listener = TcpListener::bind(listen).await?;
-        Ok::<_, std::io::Error>((listener.local_addr()?, listener))
     };
-    match bound.await {
-        Ok((address, listener)) => {
-            tracing::info!(%address, "admin interface");
-            let serving = control::serve(listener, shards, async {
-                stop.await.ok();
-            });
-            tokio::spawn(async {
-                if let Err(error) = serving.await {
-                    tracing::error!(%error, "the admin interface ended");
-                }
-            })
-        }
-        Err(error) => {
-            tracing::warn!(address = %listen, %error, "no admin interface");
-            tokio::spawn(async {})
-        }
+    match ended {
+        Ok(()) => Exit::Success,
+        Err(error) => fail(error.exit(), &error.to_string()),
     }
 }
 
@@ -161,30 +93,6 @@ async fn told_to_stop() {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
-}
-
-/// The exit that the shards' end comes to.
-fn verdict(ended: Result<Ended, tokio::task::JoinError>) -> Exit {
-    let shards = match ended {
-        Ok(Ok(shards)) => shards,
-        Ok(Err(panic)) => return fail(Exit::Bug, &panic.to_string()),
-        Err(error) => return fail(Exit::Bug, &error.to_string()),
-    };
-    let mut worst = Exit::Success;
-    for error in shards.into_iter().filter_map(Result::err) {
-        let exit = match &error {
-            ShardError::Fatal(_) | ShardError::Open(_) | ShardError::Io(_) => Exit::Storage,
-            ShardError::Recover(_)
-            | ShardError::Metadata(_)
-            | ShardError::SetAside(_)
-            | ShardError::Dirs(_) => Exit::Data,
-            // The shard at fault says why.
-            ShardError::Aborted => continue,
-            _ => Exit::Failure,
-        };
-        worst = fail(exit, &error.to_string());
-    }
-    worst
 }
 
 fn fail(exit: Exit, message: &str) -> Exit {

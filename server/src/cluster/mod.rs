@@ -14,8 +14,8 @@ mod topic_config;
 
 pub use change::{CreateTopic, Defaults, TopicError, create_partitions, create_topic, delete_topic};
 pub use image::{Image, Topic};
-pub use name::{NAME_LEN_MAX, is_internal, validate_name};
 pub use job::{Job, JobState};
+pub use name::{NAME_LEN_MAX, is_internal, validate_name};
 pub use ownership::{
     COMMIT_TOPIC, COMMIT_TOPIC_NAME, METADATA_TOPIC, METADATA_TOPIC_NAME, own_partition, owner,
 };

@@ -23,8 +23,11 @@ pub async fn serve(
     shards: Shards,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
-    let router =
-        Router::new().route("/healthz", get(health)).route("/metrics", get(metrics)).with_state(shards);
+    let router = Router::new()
+        .route("/healthz", get(health))
+        .route("/metrics", get(metrics))
+        .merge(super::jobs::routes())
+        .with_state(shards);
     axum::serve(listener, router).with_graceful_shutdown(stop).await
 }
 

@@ -2,9 +2,13 @@
 //! owns nothing, and reaches shards through their mailboxes.
 
 mod admin;
+mod jobs;
 mod metrics;
+mod watchdog;
 
 pub use admin::serve;
+pub use watchdog::watch;
+
 pub use metrics::{GroupLag, PartitionCounts, ShardMetrics, encode};
 
 use crate::shard::Context;

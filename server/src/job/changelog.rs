@@ -98,7 +98,9 @@ fn shared(payload: &Bytes, value: &[u8]) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use millrace_engine::epoch::{Attempt, Epoch, JobId, Mark, PieceId, SourceId, SourcePosition, Target, TaskId};
+    use millrace_engine::epoch::{
+        Attempt, Epoch, JobId, Mark, PieceId, SourceId, SourcePosition, Target, TaskId,
+    };
     use millrace_record::TopicId;
 
     fn header() -> PieceHeader {

@@ -178,11 +178,14 @@ mod tests {
         let id = 1..1000u64;
         prop_oneof![
             (id.clone(), id.clone()).prop_map(|(job, of)| Entry::Attempt(attempt(job, of))),
-            (id.clone(), id.clone(), id.clone()).prop_map(|(number, job, of)| Entry::Commit(commit(number, job, of))),
-            (id.clone(), id.clone(), prop::collection::vec((id.clone(), id), 0..4)).prop_map(|(settled, epoch, of)| {
-                let attempts = of.into_iter().map(|(job, of)| attempt(job, of)).collect();
-                Entry::Base(Base { settled: CommitNumber(settled), last_epoch: Epoch(epoch), attempts })
-            }),
+            (id.clone(), id.clone(), id.clone())
+                .prop_map(|(number, job, of)| Entry::Commit(commit(number, job, of))),
+            (id.clone(), id.clone(), prop::collection::vec((id.clone(), id), 0..4)).prop_map(
+                |(settled, epoch, of)| {
+                    let attempts = of.into_iter().map(|(job, of)| attempt(job, of)).collect();
+                    Entry::Base(Base { settled: CommitNumber(settled), last_epoch: Epoch(epoch), attempts })
+                }
+            ),
         ]
     }
 

@@ -159,7 +159,9 @@ impl Commits {
                     Some(waiting) => waiting.piece.replace(piece).is_none(),
                     None => false,
                 };
-                if !is_wanted && let Some(log) = partitions.existing(waiting.partition.with_kind(LogKind::Staged)) {
+                if !is_wanted
+                    && let Some(log) = partitions.existing(waiting.partition.with_kind(LogKind::Staged))
+                {
                     log.release(&piece);
                 }
                 Ok(durable)
@@ -251,7 +253,10 @@ pub(super) async fn splice(partitions: &Partitions, key: LogKey, commit: CommitN
                 drop(log.durable().await);
                 return;
             }
-            Err(SpliceError::Append(AppendError::Closed) | SpliceError::Read(millrace_storage::ReadError::Closed)) => {
+            Err(
+                SpliceError::Append(AppendError::Closed)
+                | SpliceError::Read(millrace_storage::ReadError::Closed),
+            ) => {
                 return;
             }
             Err(error) => {

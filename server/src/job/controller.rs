@@ -92,7 +92,9 @@ pub enum JobError {
     #[error(transparent)]
     Placement(#[from] PlacementError),
     /// The rings between shards are made for fewer.
-    #[error("the jobs that run leave no room for this one: it needs {needed} places on each ring between shards, {left} are left")]
+    #[error(
+        "the jobs that run leave no room for this one: it needs {needed} places on each ring between shards, {left} are left"
+    )]
     NoRoom {
         /// What it needs.
         needed: usize,
@@ -151,7 +153,8 @@ impl Context {
     /// [`JobError`].
     pub async fn run_job(&self, job: RunJob) -> Result<JobId, JobError> {
         self.on(super::dataflow::CONTROLLER, move |shard| async move {
-            let running = spawn_into(Queue::Control, async move { shard.controller().run(&shard, job).await });
+            let running =
+                spawn_into(Queue::Control, async move { shard.controller().run(&shard, job).await });
             running.await.unwrap_or(Err(JobError::Metadata(stopping())))
         })
         .await
@@ -162,8 +165,10 @@ impl Context {
     /// # Errors
     /// [`JobError`].
     pub async fn start_job(&self, name: String) -> Result<JobId, JobError> {
-        self.on(super::dataflow::CONTROLLER, move |shard| async move { shard.controller().resume(&shard, &name).await })
-            .await
+        self.on(super::dataflow::CONTROLLER, move |shard| async move {
+            shard.controller().resume(&shard, &name).await
+        })
+        .await
     }
 
     /// Stops a job; what it has committed stays.
@@ -171,8 +176,10 @@ impl Context {
     /// # Errors
     /// [`JobError`].
     pub async fn stop_job(&self, name: String) -> Result<JobId, JobError> {
-        self.on(super::dataflow::CONTROLLER, move |shard| async move { shard.controller().stop(&shard, &name).await })
-            .await
+        self.on(super::dataflow::CONTROLLER, move |shard| async move {
+            shard.controller().stop(&shard, &name).await
+        })
+        .await
     }
 }
 
@@ -183,7 +190,8 @@ fn stopping() -> TopicError {
 impl Controller {
     /// Runs what should run, after a start of the server.
     pub fn resume_all(&self, shard: &Context) {
-        let jobs: Vec<_> = shard.image().jobs().filter(|job| job.state == JobState::Running).cloned().collect();
+        let jobs: Vec<_> =
+            shard.image().jobs().filter(|job| job.state == JobState::Running).cloned().collect();
         for job in jobs {
             let id = JobId(job.id);
             match shard.registry().plan(&job.name, &parameters(&job)) {
@@ -212,7 +220,10 @@ impl Controller {
     pub fn failed(&self, shard: &Context, failed: AttemptFailed) {
         let AttemptFailed { job, attempt, reason } = failed;
         let supervised = self.0.borrow().get(&job).cloned();
-        let Some(supervised) = supervised.filter(|supervised| supervised.attempt.get() == Some(attempt)) else { return };
+        let Some(supervised) = supervised.filter(|supervised| supervised.attempt.get() == Some(attempt))
+        else {
+            return;
+        };
         tracing::warn!(%job, %attempt, reason, "an attempt ended");
         shard.epochs().end(shard, job, attempt);
         supervised.attempt.set(None);
@@ -225,7 +236,9 @@ impl Controller {
         let plan = shard.registry().plan(&job.name, &parameters)?;
         placement(&plan, &job.shards, shard.count())?;
         self.admit(&plan)?;
-        if let Some(running) = shard.image().jobs().find(|known| known.name == job.name && known.state == JobState::Running) {
+        if let Some(running) =
+            shard.image().jobs().find(|known| known.name == job.name && known.state == JobState::Running)
+        {
             return Err(JobError::Running(JobId(running.id)));
         }
         make_topics(shard, &plan).await?;
@@ -234,9 +247,19 @@ impl Controller {
         let (parameters, shards) = (job.parameters, job.shards);
         let new = move |image: &Image| {
             let id = image.next_job_id();
-            Ok(MetadataRecord::Job(Job { id, name, version, parameters, shards, changelog, state: JobState::Running }))
+            Ok(MetadataRecord::Job(Job {
+                id,
+                name,
+                version,
+                parameters,
+                shards,
+                changelog,
+                state: JobState::Running,
+            }))
         };
-        let MetadataRecord::Job(job) = shard.change(new).await? else { unreachable!("the record that was made") };
+        let MetadataRecord::Job(job) = shard.change(new).await? else {
+            unreachable!("the record that was made")
+        };
         let id = JobId(job.id);
         tracing::info!(job = job.name, %id, "the job runs");
         self.supervise(shard, id, ring_places(&plan));
@@ -298,7 +321,9 @@ impl Controller {
         loop {
             let begun = Instant::now();
             match begin(&shard, id).await {
-                Ok(attempt) if supervised.is_stopping.get() => return shard.epochs().end(&shard, id, attempt),
+                Ok(attempt) if supervised.is_stopping.get() => {
+                    return shard.epochs().end(&shard, id, attempt);
+                }
                 Ok(attempt) => {
                     supervised.attempt.set(Some(attempt));
                     supervised.changed.notified().await;
@@ -467,7 +492,11 @@ async fn splits(
             let owner = shard.owner(topic, partition);
             let start = match positions.get(source, topic, partition) {
                 Some(position) => position.offset,
-                None => shard.on(owner, move |there| async move { there.partitions().start_of(topic, partition) }).await,
+                None => {
+                    shard
+                        .on(owner, move |there| async move { there.partitions().start_of(topic, partition) })
+                        .await
+                }
             };
             let split = SplitSpec { source, topic, partition, start, until: None };
             splits.entry(reader(placement, owner, partition)).or_default().push(split);

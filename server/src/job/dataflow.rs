@@ -16,8 +16,8 @@ use crate::{
 use futures_util::future::{Either, select};
 use millrace_engine::{
     epoch::{
-        Attempt, AttemptRecord, CommitEntry, Control, JobId, Mark, Participant, ParticipantAction, PieceHeader,
-        PieceId, Refused, SourceId, Target, TaskDone,
+        Attempt, AttemptRecord, CommitEntry, Control, JobId, Mark, Participant, ParticipantAction,
+        PieceHeader, PieceId, Refused, SourceId, Target, TaskDone,
     },
     key::Placement,
     metrics::JobMetrics,
@@ -284,7 +284,8 @@ impl Dataflow {
             let header = PieceHeader { id, target: Target::Changelog };
             match changelog::encode(&header, changelog) {
                 Ok(batches) => {
-                    let piece = Outgoing { id, target: Target::Changelog, place: (topic, partition), batches };
+                    let piece =
+                        Outgoing { id, target: Target::Changelog, place: (topic, partition), batches };
                     self.send_piece(shard, self.0.shard, piece, BTreeMap::new());
                 }
                 Err(error) => failed = Some(format!("state of one epoch can't be written: {error}")),
@@ -297,7 +298,12 @@ impl Dataflow {
             appends.iter().for_each(|append| *credits.entry(append.output).or_default() += 1);
             let batches = appends.into_iter().map(|append| append.batch).collect();
             let target = Target::Partition { topic, partition };
-            self.send_piece(shard, owner, Outgoing { id, target, place: (topic, partition), batches }, credits);
+            self.send_piece(
+                shard,
+                owner,
+                Outgoing { id, target, place: (topic, partition), batches },
+                credits,
+            );
         }
         running.passed.push(announcement);
         drop(guard);
@@ -311,7 +317,8 @@ impl Dataflow {
         let (dataflow, shard) = (self.clone(), shard.clone());
         let mark = piece.id.mark;
         drop(spawn_into(Queue::Control, async move {
-            let staging = shard.on(owner, move |there| async move { there.dataflow().stage(&there, piece).await });
+            let staging =
+                shard.on(owner, move |there| async move { there.dataflow().stage(&there, piece).await });
             match staging.await {
                 Ok(()) => {
                     for (output, batches) in credits {
@@ -370,7 +377,11 @@ impl Dataflow {
                 ParticipantAction::Work(work) => self.send(CONTROLLER, EpochMessage::Work(work)),
                 ParticipantAction::Fail { job, attempt, position } => {
                     let (topic, partition) = (position.topic, position.partition);
-                    self.fail(job, attempt, format!("partition {partition} of topic {topic} has another leader"));
+                    self.fail(
+                        job,
+                        attempt,
+                        format!("partition {partition} of topic {topic} has another leader"),
+                    );
                 }
             }
         }
@@ -550,7 +561,8 @@ impl Running {
             let own = added.filter(|partition| {
                 reader(&self.placement, shard.owner(*topic, *partition), *partition) == shard.id()
             });
-            let split = |partition| SplitSpec { source: *source, topic: *topic, partition, start: 0, until: None };
+            let split =
+                |partition| SplitSpec { source: *source, topic: *topic, partition, start: 0, until: None };
             splits.extend(own.map(split));
         }
         splits

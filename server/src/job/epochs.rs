@@ -8,8 +8,8 @@ use crate::{
 use bytes::Bytes;
 use futures_util::future::select;
 use millrace_engine::epoch::{
-    Attempt, AttemptPlan, AttemptRecord, CommitNumber, CommitRecord, Coordinator, CoordinatorAction, CoordinatorStart,
-    EpochOptions, JobId, StartError, Vote, Work,
+    Attempt, AttemptPlan, AttemptRecord, CommitNumber, CommitRecord, Coordinator, CoordinatorAction,
+    CoordinatorStart, EpochOptions, JobId, StartError, Vote, Work,
 };
 use millrace_runtime::{Instant, Queue, ShardId, sleep, spawn_into};
 use std::{
@@ -96,7 +96,12 @@ impl Epochs {
     }
 
     /// Starts the next attempt of a job when all commits of the last are published.
-    pub async fn start_attempt(&self, shard: &Context, job: JobId, plan: &AttemptPlan) -> Result<Attempt, StartError> {
+    pub async fn start_attempt(
+        &self,
+        shard: &Context,
+        job: JobId,
+        plan: &AttemptPlan,
+    ) -> Result<Attempt, StartError> {
         loop {
             let mut actions = Vec::new();
             let started = self.0.coordinator.borrow_mut().start(job, plan.clone(), &mut actions);
@@ -238,7 +243,8 @@ fn flush(shard: &Context, to: ShardId, waiting: &mut VecDeque<EpochMessage>) {
 /// Appends to the commit log and waits until it is durable, however long the disk is full. Returns whether it is: if not,
 /// the store has failed or is closed, and the server ends.
 pub(super) async fn append(shard: &Context, entries: &[Entry]) -> bool {
-    let records: Vec<_> = entries.iter().map(|entry| (Bytes::new(), Some(Bytes::from(entry.encode())))).collect();
+    let records: Vec<_> =
+        entries.iter().map(|entry| (Bytes::new(), Some(Bytes::from(entry.encode())))).collect();
     loop {
         match shard.partitions().append_records(COMMIT_TOPIC, 0, &records).await {
             Ok(_) => return true,

@@ -33,4 +33,4 @@ pub use commits::Commits;
 pub use controller::{Controller, JobError, RunJob};
 pub use dataflow::Dataflow;
 pub use message::{DATAFLOW_RING, EPOCH_RING, EpochMessage, JOBS_MAX};
-pub use status::{JobStatus, OperatorStatus, TaskStatus};
+pub use status::{JobStatus, OperatorStatus, Phase, TaskStatus};

@@ -14,8 +14,8 @@ use crate::{
     shard::{Context, PartitionError},
 };
 use millrace_engine::epoch::{
-    Attempt, AttemptRecord, CommitNumber, CommitRecord, CoordinatorStart, Epoch, FoundPiece, JobId, Mark, PieceId,
-    RecoveryError, Target, TaskId, recover,
+    Attempt, AttemptRecord, CommitNumber, CommitRecord, CoordinatorStart, Epoch, FoundPiece, JobId, Mark,
+    PieceId, RecoveryError, Target, TaskId, recover,
 };
 use millrace_runtime::ShardId;
 use millrace_storage::{LogKey, LogKind, Piece, ReadError};
@@ -140,7 +140,12 @@ async fn find_pieces(shard: &Context) -> Result<Vec<Found>, JobsError> {
 fn mark_of(piece: &Piece) -> Mark {
     let mark = piece.mark;
     let job = mark.job.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
-    Mark { job: JobId(job), attempt: Attempt(mark.attempt), epoch: Epoch(mark.epoch), task: TaskId(mark.task) }
+    Mark {
+        job: JobId(job),
+        attempt: Attempt(mark.attempt),
+        epoch: Epoch(mark.epoch),
+        task: TaskId(mark.task),
+    }
 }
 
 /// Splices what is committed of this shard's pieces, in the order of commits and tasks, and gives up the rest.
@@ -184,13 +189,16 @@ async fn settle(
     if settled == log.settled {
         return Ok(());
     }
-    let first_kept = log.commits.iter().find(|(_, record)| record.number > settled).map(|(offset, _)| *offset);
+    let first_kept =
+        log.commits.iter().find(|(_, record)| record.number > settled).map(|(offset, _)| *offset);
     let base = log.base(settled, start.last_epoch);
     if !epochs::append(shard, &[Entry::Base(base)]).await {
         return Err(JobsError::NotWritten);
     }
     let partitions = shard.partitions();
-    let commit_log = partitions.log(COMMIT_TOPIC, 0).map_err(|error: PartitionError| JobsError::Read(error.to_string()))?;
+    let commit_log = partitions
+        .log(COMMIT_TOPIC, 0)
+        .map_err(|error: PartitionError| JobsError::Read(error.to_string()))?;
     // The base itself stays: it is the last record.
     let start = first_kept.unwrap_or_else(|| commit_log.high_watermark() - 1);
     if let Err(error) = partitions.delete_records(COMMIT_TOPIC, 0, start).await {

@@ -11,11 +11,11 @@ use millrace_engine::{
     plan::StageId,
 };
 use millrace_runtime::Instant;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, time::Duration};
 
 /// A job, as the admin interface tells of it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct JobStatus {
     /// Its number.
     pub id: u64,
@@ -23,14 +23,14 @@ pub struct JobStatus {
     pub name: String,
     /// The version of its code.
     pub version: u32,
-    /// "running", "starting", "stopped" or "failed".
-    pub state: &'static str,
+    /// What it does.
+    pub state: Phase,
     /// The run of it that is alive.
     pub attempt: Option<u64>,
     /// How often it was started again since it was last well.
     pub restarts: u32,
     /// Why it has failed, or was last started again.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
     /// What was set of its parameters.
     pub parameters: BTreeMap<String, String>,
@@ -38,8 +38,22 @@ pub struct JobStatus {
     pub tasks: Vec<TaskStatus>,
 }
 
+/// What a job does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// Its tasks run, or read back what they had.
+    Running,
+    /// It should run and does not yet, or not at the moment.
+    Starting,
+    /// It was stopped.
+    Stopped,
+    /// It has failed too often.
+    Failed,
+}
+
 /// A stage of a job, over all shards.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct TaskStatus {
     /// The names of its operators.
     pub name: String,
@@ -48,10 +62,10 @@ pub struct TaskStatus {
     /// Its operators.
     pub operators: Vec<OperatorStatus>,
     /// Records that its source could read and has not; absent for other stages.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lag: Option<u64>,
     /// The smallest watermark of all shards, in ms since the Unix epoch; absent before the first.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watermark_ms: Option<i64>,
     /// The share of time in which it worked, the busiest shard's: 0 to 1.
     pub busy: f64,
@@ -60,7 +74,7 @@ pub struct TaskStatus {
 }
 
 /// An operator of a job, over all shards.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct OperatorStatus {
     /// Its name.
     pub name: String,
@@ -82,6 +96,19 @@ pub struct Sample {
     at: Instant,
     jobs: Vec<(Job, Supervision)>,
     shards: Vec<Vec<JobMetrics>>,
+}
+
+/// All jobs, with rates over `span`: this waits so long.
+///
+/// # Errors
+/// [`Unreachable`].
+pub async fn statuses(shards: &Shards, span: Duration) -> Result<Vec<JobStatus>, Unreachable> {
+    let before = sample(shards).await?;
+    if span.is_zero() {
+        return Ok(before.statuses(None));
+    }
+    tokio::time::sleep(span).await;
+    Ok(sample(shards).await?.statuses(Some(&before)))
 }
 
 /// Asks all shards.
@@ -112,10 +139,12 @@ impl Sample {
         let stages = stages(self.tasks_of(job.id));
         let tasks = stages.into_values().map(|on_shards| task_status(&on_shards, &before, span)).collect();
         let (state, failure) = match &job.state {
-            JobState::Running if supervision.attempt.is_some() => ("running", supervision.last_failure.clone()),
-            JobState::Running => ("starting", supervision.last_failure.clone()),
-            JobState::Stopped => ("stopped", None),
-            JobState::Failed { reason } => ("failed", Some(reason.clone())),
+            JobState::Running if supervision.attempt.is_some() => {
+                (Phase::Running, supervision.last_failure.clone())
+            }
+            JobState::Running => (Phase::Starting, supervision.last_failure.clone()),
+            JobState::Stopped => (Phase::Stopped, None),
+            JobState::Failed { reason } => (Phase::Failed, Some(reason.clone())),
         };
         JobStatus {
             id: job.id,
@@ -159,7 +188,8 @@ fn task_status(on_shards: &OnShards, before: &OnShards, span: Duration) -> TaskS
         same.map(|(_, _, task)| task.clone())
     };
     let per_s = |count: u64| if span.is_zero() { 0.0 } else { count as f64 / span.as_secs_f64() };
-    let mut operators: Vec<OperatorStatus> = first.operators.iter().map(|operator| named(&operator.name)).collect();
+    let mut operators: Vec<OperatorStatus> =
+        first.operators.iter().map(|operator| named(&operator.name)).collect();
     let (mut busy, mut backpressure) = (0.0_f64, 0.0_f64);
     for (shard, attempt, task) in on_shards {
         let earlier = earlier(*shard, *attempt, task);
@@ -179,7 +209,11 @@ fn task_status(on_shards: &OnShards, before: &OnShards, span: Duration) -> TaskS
             backpressure = backpressure.max(share(task.blocked_ns, old.blocked_ns).min(1.0));
         }
     }
-    let watermark = on_shards.iter().map(|(_, _, task)| task.watermark).min().filter(|at| *at > i64::MIN);
+    let watermark = on_shards
+        .iter()
+        .map(|(_, _, task)| task.watermark)
+        .min()
+        .filter(|at| *at > i64::MIN && *at < i64::MAX);
     TaskStatus {
         name: first.name.clone(),
         shards: on_shards.iter().map(|(shard, _, _)| *shard).collect(),

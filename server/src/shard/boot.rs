@@ -4,7 +4,7 @@
 //! Each opens its store and its partitions; when all have, the journals of the last run are removed and all listen. A stop
 //! goes the other way: first all shards finish what they were asked, since they ask each other, then each closes its store.
 
-use super::{CallMessage, Calls, Context, Partitions, ServerOptions};
+use super::{CallMessage, Calls, Context, Partitions, ServerOptions, context::Parts};
 use crate::{
     api::Service,
     cluster::{COMMIT_TOPIC, Image, METADATA_TOPIC, MetadataRecord, RecordError, TopicError, owner},
@@ -274,16 +274,16 @@ impl Boot {
             initial_rebalance_delay: millis(group.initial_rebalance_delay_ms),
         };
         let options = Arc::new(ServerOptions { config: Config::clone(&self.config), node_id: NODE_ID });
-        let context = Context::new(
-            shard.id,
-            shard.count,
+        let context = Context::new(Parts {
+            id: shard.id,
+            count: shard.count,
             options,
-            Rc::clone(&calls),
-            Partitions::new(store, Commits::new(Arc::clone(&self.published))),
-            Coordinator::new(timeouts),
-            self.registry.clone(),
-            Dataflow::new(shard.id, self.frames.join(shard), self.epochs.join(shard)),
-        );
+            calls: Rc::clone(&calls),
+            partitions: Partitions::new(store, Commits::new(Arc::clone(&self.published))),
+            coordinator: Coordinator::new(timeouts),
+            registry: self.registry.clone(),
+            dataflow: Dataflow::new(shard.id, self.frames.join(shard), self.epochs.join(shard)),
+        });
         // Calls of other shards are taken from here on; those that need a partition which is not open yet are refused.
         calls.serve(context.clone());
         context.load(records).await;

@@ -88,19 +88,37 @@ struct Inner {
     writing: tokio::sync::Mutex<()>,
 }
 
+/// What a shard's context is made of.
+pub struct Parts {
+    /// The shard.
+    pub id: ShardId,
+    /// How many there are.
+    pub count: u16,
+    /// What the server was started with.
+    pub options: Arc<ServerOptions>,
+    /// The way to the other shards.
+    pub calls: Rc<Calls<Context>>,
+    /// The shard's partitions.
+    pub partitions: Partitions,
+    /// The shard's groups.
+    pub coordinator: Coordinator,
+    /// The jobs of the binary.
+    pub registry: Registry,
+    /// The shard's part in jobs.
+    pub dataflow: Dataflow,
+}
+
+impl fmt::Debug for Parts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Parts of shard {}", self.id)
+    }
+}
+
 impl Context {
-    /// The context of shard `id` of `count`.
+    /// The context of a shard.
     #[must_use]
-    pub fn new(
-        id: ShardId,
-        count: u16,
-        options: Arc<ServerOptions>,
-        calls: Rc<Calls<Self>>,
-        partitions: Partitions,
-        coordinator: Coordinator,
-        registry: Registry,
-        dataflow: Dataflow,
-    ) -> Self {
+    pub fn new(parts: Parts) -> Self {
+        let Parts { id, count, options, calls, partitions, coordinator, registry, dataflow } = parts;
         Self(Rc::new(Inner {
             id,
             count,

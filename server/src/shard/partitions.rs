@@ -10,8 +10,8 @@ use millrace_record::{
 };
 use millrace_runtime::unix_millis;
 use millrace_storage::{
-    AppendError as LogAppendError, Class, CreateError, FatalError, Isolation, Log, LogKey, LogKind, LogOptions,
-    LogStartError, ReadError as LogReadError, ReadRequest, Store, Watcher,
+    AppendError as LogAppendError, Class, CreateError, FatalError, Isolation, Log, LogKey, LogKind,
+    LogOptions, LogStartError, ReadError as LogReadError, ReadRequest, Store, Watcher,
 };
 use std::{cell::RefCell, collections::BTreeMap, fmt, future::Future};
 
@@ -203,7 +203,8 @@ impl Partitions {
     pub async fn staged_log(&self, topic: TopicId, partition: i32) -> Result<Log, PartitionError> {
         self.hosted(topic, partition)?;
         let key = LogKey::staged(topic, partition);
-        let options = LogOptions { class: Class::Delta, segment_bytes: STAGED_SEGMENT_BYTES, ..LogOptions::default() };
+        let options =
+            LogOptions { class: Class::Delta, segment_bytes: STAGED_SEGMENT_BYTES, ..LogOptions::default() };
         self.log_of(key, options).await
     }
 
