@@ -84,11 +84,34 @@ impl Budget {
         Some(Charge { budget: self.clone(), bytes })
     }
 
+    /// A charge of no bytes, which is to be had at any time.
+    #[must_use]
+    pub fn nothing(&self) -> Charge {
+        Charge { budget: self.clone(), bytes: 0 }
+    }
+
     fn wake_first(&self) {
         let first = self.0.waiting.borrow().front().map(|waiting| waiting.waker.clone());
         if let Some(waker) = first {
             waker.wake();
         }
+    }
+}
+
+impl Charge {
+    /// How many bytes it is.
+    #[must_use]
+    pub const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Makes one of two charges of the same budget.
+    ///
+    /// # Panics
+    /// If they are of different budgets.
+    pub fn merge(&mut self, mut other: Self) {
+        assert!(Rc::ptr_eq(&self.budget.0, &other.budget.0), "charges of one budget are merged");
+        self.bytes += std::mem::take(&mut other.bytes);
     }
 }
 

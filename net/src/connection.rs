@@ -4,19 +4,22 @@
 //! start in the order of the requests and finish as they like. A peer that breaks the protocol is told off by one
 //! error for the log, and costs nobody else anything.
 
+mod memory;
 mod pipeline;
 #[cfg(test)]
 mod tests;
 mod watch;
 
 use crate::{
-    budget::{Budget, Charge},
+    budget::Budget,
     frame::{FRAME_MAX_DEFAULT, FrameError, FrameSplitter, LargeFrame, Split, UNAUTHENTICATED_FRAME_MAX},
     kafka::{Request, RequestError, Response, encode_response, parse_request},
     signal::{Flag, Waiters, unless},
     wire::{EncodeError, Writer},
 };
 use bytes::Bytes;
+pub(crate) use memory::Memory;
+use memory::{Charges, PIECE_MIN};
 use millrace_runtime::{Stream, sleep};
 use pipeline::{Finished, Pipeline};
 use std::{
@@ -223,7 +226,7 @@ pub(crate) async fn serve<H: Handler>(
     handler: &H,
     control: &Control,
     options: &ConnectionOptions,
-    memory: &Budget,
+    memory: &Memory,
     traffic: &Cell<Traffic>,
 ) -> Result<(), ConnectionError> {
     let pipeline = RefCell::new(Pipeline::new(|request| handler.handle(request)));
@@ -269,13 +272,10 @@ pub(crate) async fn serve<H: Handler>(
     cause.map_or(Ok(()), Err).and(received.unwrap_or(Ok(()))).and(sent)
 }
 
-/// The bytes of a request in flight, held against the connection's budget and the common one.
-type Charges = (Charge, Charge);
-
 /// What one chunk brought.
 enum Arrived {
     Frame(Bytes),
-    /// Whole, or cut off at the chunk's end; with its charges if they could be had at once.
+    /// Whole, or cut off at the chunk's end; with what it is charged to begin with, if that could be had at once.
     Large(LargeFrame, Option<Charges>),
 }
 
@@ -284,7 +284,7 @@ struct Connection<'a, P> {
     peer: &'a Peer,
     control: &'a Control,
     options: &'a ConnectionOptions,
-    memory: &'a Budget,
+    memory: &'a Memory,
     traffic: &'a Cell<Traffic>,
     own_memory: Budget,
     pipeline: &'a RefCell<P>,
@@ -354,7 +354,8 @@ where
                     // Not ahead of requests that are still to be charged for: they would wait for this one's bytes,
                     // and this one for its turn.
                     let next = arrived.is_empty() && self.room().is_some();
-                    let charges = if next { self.try_charge(len) } else { None };
+                    let charges =
+                        if next { self.memory.try_begin_large(&self.own_memory, len) } else { None };
                     if charges.is_some() {
                         frame.reserve();
                     }
@@ -384,28 +385,20 @@ where
         (self.control.watch.in_flight.get() < self.options.in_flight_max).then_some(())
     }
 
-    fn try_charge(&self, len: usize) -> Option<Charges> {
-        self.own_memory.try_charge(len).zip(self.memory.try_charge(len))
-    }
-
-    async fn charge(&self, len: usize) -> Charges {
-        // In this order everywhere, so that nobody holds the common budget while waiting for its own.
-        let own = self.own_memory.charge(len).await;
-        (own, self.memory.charge(len).await)
-    }
-
     /// Waits for room, receives what is missing of a large frame, and starts the request.
     async fn admit(&self, arrived: Arrived) -> Result<(), ConnectionError> {
         self.less_in_flight.until(|| self.room()).await;
         let (frame, charges) = match arrived {
             Arrived::Frame(frame) => {
-                let charges = self.charge(frame.len()).await;
+                let charges = self.memory.charge_small(&self.own_memory, frame.len()).await;
                 (frame, charges)
             }
-            Arrived::Large(frame, Some(charges)) => (self.receive_rest(frame).await?, charges),
-            Arrived::Large(frame, None) => {
-                let charges = self.charge(frame.frame_len()).await;
-                (self.receive_rest(frame).await?, charges)
+            Arrived::Large(frame, charges) => {
+                let mut charges = match charges {
+                    Some(charges) => charges,
+                    None => self.memory.begin_large(&self.own_memory, frame.frame_len()).await,
+                };
+                (self.receive_rest(frame, &mut charges).await?, charges)
             }
         };
         let parsed = parse_request(&frame).or_else(|error| self.serve_trailing(error));
@@ -435,11 +428,20 @@ where
         }
     }
 
-    async fn receive_rest(&self, mut frame: LargeFrame) -> Result<Bytes, ConnectionError> {
+    async fn receive_rest(
+        &self,
+        mut frame: LargeFrame,
+        charges: &mut Charges,
+    ) -> Result<Bytes, ConnectionError> {
         let watch = &self.control.watch;
-        while let Some(piece) = frame.next_piece(STEP) {
-            watch.receiving.set(Receiving::Rest);
+        loop {
+            // As much again as has come: nobody is believed more than what it has shown.
+            let received = frame.frame_len() - frame.missing();
+            let Some(piece) = frame.next_piece(received.clamp(PIECE_MIN, STEP)) else { break };
             let len = piece.capacity();
+            watch.receiving.set(Receiving::Room);
+            self.memory.grow(charges, received + len).await;
+            watch.receiving.set(Receiving::Rest);
             frame.put(self.stream.recv_exact(piece).await.map_err(|error| match error.kind() {
                 io::ErrorKind::UnexpectedEof => ConnectionError::EndedWithinRequest,
                 _ => ConnectionError::Receive(error),

@@ -1,8 +1,9 @@
 //! Accepting connections, watching over them, and sending them home.
 
 use crate::{
-    budget::Budget,
-    connection::{self, ConnectionError, ConnectionOptions, Control, Handler, Peer, Receiving, Traffic},
+    connection::{
+        self, ConnectionError, ConnectionOptions, Control, Handler, Memory, Peer, Receiving, Traffic,
+    },
     signal::{Flag, Waiters, unless},
 };
 use millrace_runtime::{Instant, Listener, Stream, sleep, spawn};
@@ -53,7 +54,7 @@ pub struct Acceptor {
 #[derive(Debug)]
 struct Shared {
     options: AcceptorOptions,
-    memory: Budget,
+    memory: Memory,
     traffic: Cell<Traffic>,
     draining: Flag,
     /// Whether the accepting task is gone, and the listening socket with it.
@@ -73,7 +74,7 @@ impl Acceptor {
     {
         let address = listener.local_addr();
         let shared = Rc::new(Shared {
-            memory: Budget::new(options.in_flight_bytes_max),
+            memory: Memory::new(options.in_flight_bytes_max),
             options,
             traffic: Cell::default(),
             draining: Flag::default(),

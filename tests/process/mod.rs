@@ -156,11 +156,20 @@ impl Server {
         lines.filter(|line| line["level"] == "WARN" || line["level"] == "ERROR").collect()
     }
 
-    /// Memory of the process at the moment, in bytes.
-    pub(crate) fn resident_bytes(&mut self) -> u64 {
-        let status = format!("/proc/{}/status", self.child().id());
-        let status = fs::read_to_string(status).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    /// The most memory that the process had at a time, since the last reset, in bytes.
+    pub(crate) fn peak_resident_bytes(&mut self) -> u64 {
+        self.status_bytes("VmHWM:")
+    }
+
+    /// Begins a new peak, and gives the memory of the moment, in bytes.
+    pub(crate) fn reset_peak_resident_bytes(&mut self) -> u64 {
+        fs::write(format!("/proc/{}/clear_refs", self.child().id()), "5").unwrap();
+        self.status_bytes("VmRSS:")
+    }
+
+    fn status_bytes(&mut self, name: &str) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child().id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
     }
 

@@ -10,8 +10,9 @@ use std::rc::Rc;
 
 /// Bytes that are read at once.
 const STEP: usize = 1 << 20;
-/// A batch that decompresses to more is answered by its first offset, in bytes.
-const DECOMPRESSED_MAX: usize = 256 << 20;
+/// A batch that decompresses to more is answered by its first offset, in bytes. Producers fill batches of a few MiB at most;
+/// what comes to more is made to. The memory is never held while something is waited for: a shard has it once.
+const DECOMPRESSED_MAX: usize = 32 << 20;
 
 /// A record that was looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,7 +87,6 @@ impl Log {
         isolation: Isolation,
         fits: impl Fn(Timestamp) -> bool,
     ) -> Result<Option<FoundOffset>, ReadError> {
-        let mut scratch = Scratch::new(DECOMPRESSED_MAX);
         let start = offset;
         // The index knows batches that nobody may see yet.
         while offset < self.high_watermark() {
@@ -94,6 +94,7 @@ impl Log {
             let batches = self.read(&request).await?.batches;
             let Some(last) = batches.last() else { break };
             offset = last.header().next_offset();
+            let mut scratch = Scratch::new(DECOMPRESSED_MAX);
             for batch in &batches {
                 if let Some(found) = find_in(batch, start, &fits, &mut scratch) {
                     return Ok(Some(found));
@@ -111,12 +112,13 @@ impl Log {
         isolation: Isolation,
     ) -> Result<Option<MaxTimestamp>, ReadError> {
         let mut best = None::<MaxTimestamp>;
-        let (start, mut scratch) = (offset, Scratch::new(DECOMPRESSED_MAX));
+        let start = offset;
         while offset < end {
             let request = ReadRequest { offset, max_bytes: STEP, at_least_one: true, isolation };
             let batches = self.read(&request).await?.batches;
             let Some(last) = batches.last() else { break };
             offset = last.header().next_offset();
+            let mut scratch = Scratch::new(DECOMPRESSED_MAX);
             for batch in batches.iter().filter(|batch| batch.header().base_offset < end) {
                 let timestamp = largest_in(batch, start, &mut scratch);
                 if best.is_none_or(|best| timestamp > best.timestamp) {
