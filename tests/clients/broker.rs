@@ -21,6 +21,14 @@ const RESTART: &str = "MILLRACE_TEST_RESTART";
 /// How long a broker may take to start, and to stop.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// What differs from the defaults: the clients need the cores that shards would otherwise hold, and dozens of groups need
+/// not wait three seconds each for their first members.
+const SETTINGS: [(&str, &str); 3] = [
+    ("MILLRACE_RUNTIME__PIN", "never"),
+    ("MILLRACE_RUNTIME__SPIN_US", "0"),
+    ("MILLRACE_GROUP__INITIAL_REBALANCE_DELAY_MS", "100"),
+];
+
 pub(crate) enum Broker {
     External { address: String, restart: Option<String> },
     Own(Server),
@@ -134,8 +142,7 @@ fn launch(directory: &TempDir, listen: &str) -> Result<(Child, String), String> 
         .arg(path("data"))
         .arg("--ready-file")
         .arg(&ready)
-        // The clients need the cores that shards would otherwise hold.
-        .envs([("MILLRACE_RUNTIME__PIN", "never"), ("MILLRACE_RUNTIME__SPIN_US", "0")])
+        .envs(SETTINGS)
         .stdin(Stdio::null())
         .stdout(log.try_clone().map_err(|error| error.to_string())?)
         .stderr(log)

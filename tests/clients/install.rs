@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
@@ -72,6 +73,32 @@ fn tool(command: Command) -> Result<String, String> {
     command::run(command, Input::None, STEP_LIMIT).map(|out| String::from_utf8_lossy(&out).into_owned())
 }
 
+fn command(program: &str, argument: &str) -> Command {
+    let mut command = Command::new(program);
+    command.arg(argument);
+    command
+}
+
+/// What a tool of the system's says. If it is missing, and root runs the suite on a system that has apt, `package` is
+/// installed first.
+fn tool_or_package(ask: &dyn Fn() -> Command, package: &str) -> Result<String, String> {
+    tool(ask()).or_else(|missing| {
+        if !geteuid().is_root() {
+            return Err(format!("{missing}; install it with `apt-get install {package}`"));
+        }
+        let _alone = APT.lock().unwrap_or_else(PoisonError::into_inner);
+        for arguments in [&["-qq", "update"][..], &["-qq", "-y", "install", package][..]] {
+            let mut apt = Command::new("apt-get");
+            apt.env("DEBIAN_FRONTEND", "noninteractive").args(arguments);
+            tool(apt)?;
+        }
+        tool(ask())
+    })
+}
+
+/// apt-get runs once at a time; clients are installed side by side.
+static APT: Mutex<()> = Mutex::new(());
+
 fn read(path: &Path) -> Result<String, String> {
     fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
 }
@@ -88,22 +115,31 @@ fn contents(folder: &Path, extensions: &[&str]) -> Result<String, String> {
     files.iter().map(|file| read(file)).collect()
 }
 
-/// A virtual environment with what a requirements file pins, and in it the command that runs `script`.
-fn python(cache: &Cache, name: &str, script: &str) -> Result<Command, String> {
-    let requirements = sources().join(format!("python/requirements/{name}.txt"));
-    let mut version = Command::new("python3");
-    version.arg("--version");
-    let inputs = format!("{}{}", tool(version)?, read(&requirements)?);
+/// A virtual environment with what a requirements file pins.
+fn environment(cache: &Cache, name: &str, requirements: &Path) -> Result<PathBuf, String> {
+    let version = || {
+        let mut version = Command::new("python3");
+        // A virtual environment needs pip, which some systems have in a package of its own.
+        version.args(["-c", "import ensurepip, sys; print(sys.version)"]);
+        version
+    };
+    let inputs = format!("{}{}", tool_or_package(&version, "python3-venv")?, read(requirements)?);
     let directory = cache.installed(name, &inputs, |directory| {
         let mut venv = Command::new("python3");
         venv.args(["-m", "venv"]).arg(directory.join("venv"));
         tool(venv)?;
         let mut pip = Command::new(directory.join("venv/bin/pip"));
         pip.args(["install", "--quiet", "--disable-pip-version-check", "--require-hashes", "-r"])
-            .arg(&requirements);
+            .arg(requirements);
         tool(pip).map(|_| ())
     })?;
-    let mut command = Command::new(directory.join("venv/bin/python"));
+    Ok(directory.join("venv/bin"))
+}
+
+/// The command that runs `script` with what its client's requirements file pins.
+fn python(cache: &Cache, name: &str, script: &str) -> Result<Command, String> {
+    let requirements = sources().join(format!("python/requirements/{name}.txt"));
+    let mut command = Command::new(environment(cache, name, &requirements)?.join("python"));
     // The tree of sources may be read-only, and is no place for compiled Python.
     command.env("PYTHONDONTWRITEBYTECODE", "1").arg(sources().join(script));
     Ok(command)
@@ -134,7 +170,9 @@ pub(crate) fn simple_producer(cache: &Cache) -> Result<Command, String> {
 pub(crate) fn java(cache: &Cache) -> Result<Command, String> {
     let folder = sources().join("java");
     let pom = folder.join("pom.xml");
+    tool_or_package(&|| command("javac", "-version"), "default-jdk-headless")?;
     let libraries = cache.installed("java-libraries", &read(&pom)?, |directory| {
+        tool_or_package(&|| command("mvn", "-version"), "maven")?;
         let mut maven = Command::new("mvn");
         maven.args([
             "--quiet",
@@ -164,12 +202,13 @@ pub(crate) fn java(cache: &Cache) -> Result<Command, String> {
     Ok(command)
 }
 
-/// The Go program, built with the modules that go.sum pins.
+/// The Go program, built with the modules that go.sum pins, by a toolchain that is pinned as well.
 pub(crate) fn franz_go(cache: &Cache) -> Result<Command, String> {
     let folder = sources().join("go");
-    let inputs = contents(&folder, &["go", "mod", "sum"])?;
+    let inputs = contents(&folder, &["go", "mod", "sum", "txt"])?;
     let directory = cache.installed("franz-go", &inputs, |directory| {
-        let mut go = Command::new("go");
+        let toolchain = environment(cache, "go", &folder.join("toolchain.txt"))?;
+        let mut go = Command::new(toolchain.join("go"));
         go.current_dir(&folder).args(["build", "-mod=readonly", "-trimpath", "-buildvcs=false", "-o"]);
         go.arg(directory.join("cases")).arg(".");
         tool(go).map(|_| ())
@@ -177,24 +216,9 @@ pub(crate) fn franz_go(cache: &Cache) -> Result<Command, String> {
     Ok(Command::new(directory.join("cases")))
 }
 
-/// kcat comes from the system's packages; root may install it.
+/// kcat comes from the system's packages.
 pub(crate) fn kcat() -> Result<(), String> {
-    let version = || {
-        let mut kcat = Command::new("kcat");
-        kcat.arg("-V");
-        tool(kcat)
-    };
-    let installed = version().or_else(|missing| {
-        if !geteuid().is_root() {
-            return Err(format!("{missing}; install it with `apt-get install kcat`"));
-        }
-        for arguments in [&["-qq", "update"][..], &["-qq", "-y", "install", "kcat"][..]] {
-            let mut apt = Command::new("apt-get");
-            apt.env("DEBIAN_FRONTEND", "noninteractive").args(arguments);
-            tool(apt)?;
-        }
-        version()
-    })?;
+    let installed = tool_or_package(&|| command("kcat", "-V"), "kcat")?;
     if !installed.contains(&format!("Version {KCAT_VERSION} ")) {
         return Err(format!("it is not version {KCAT_VERSION}: {installed}"));
     }
