@@ -115,6 +115,18 @@ impl Charge {
     }
 }
 
+impl Charge {
+    /// Gives back what is above `bytes`.
+    pub fn shrink_to(&mut self, bytes: usize) {
+        if let Some(excess) = self.bytes.checked_sub(bytes).filter(|excess| *excess > 0) {
+            self.bytes = bytes;
+            let free = &self.budget.0.free;
+            free.set(free.get() + excess);
+            self.budget.wake_first();
+        }
+    }
+}
+
 impl Drop for Charge {
     fn drop(&mut self) {
         let free = &self.budget.0.free;

@@ -11,7 +11,7 @@ mod tests;
 mod watch;
 
 use crate::{
-    budget::Budget,
+    budget::{Budget, Charge},
     frame::{FRAME_MAX_DEFAULT, FrameError, FrameSplitter, LargeFrame, Split, UNAUTHENTICATED_FRAME_MAX},
     kafka::{Request, RequestError, Response, encode_response, parse_request},
     signal::{Flag, Waiters, unless},
@@ -38,6 +38,9 @@ pub(crate) use watch::{Receiving, Watch};
 /// that pipeline send about five.
 pub const IN_FLIGHT_MAX_DEFAULT: usize = 32;
 
+/// Bytes of records that wait for one peer unless the options say otherwise: what the largest Fetch brings.
+pub const UNSENT_BYTES_MAX_DEFAULT: usize = 64 << 20;
+
 /// A large frame is received, and a long response sent, in steps of this many bytes, so that progress shows.
 const STEP: usize = 1 << 20;
 
@@ -52,6 +55,9 @@ pub struct ConnectionOptions {
     pub in_flight_max: usize,
     /// Bytes of requests in flight. One request of any size is let in alone.
     pub in_flight_bytes_max: usize,
+    /// Bytes of records in responses that are being made or wait to be taken. A Fetch counts with all that it admits until
+    /// it is answered, and with what it brings from then on; one of any size is let in alone.
+    pub unsent_bytes_max: usize,
     /// How long a peer may ask for nothing.
     pub idle_timeout: Duration,
     /// How long a peer may neither send the rest of a request nor take the rest of a response.
@@ -68,6 +74,7 @@ impl Default for ConnectionOptions {
             authentication: false,
             in_flight_max: IN_FLIGHT_MAX_DEFAULT,
             in_flight_bytes_max: FRAME_MAX_DEFAULT,
+            unsent_bytes_max: UNSENT_BYTES_MAX_DEFAULT,
             idle_timeout: Duration::from_secs(600),
             stall_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(30),
@@ -238,6 +245,7 @@ pub(crate) async fn serve<H: Handler>(
         memory,
         traffic,
         own_memory: Budget::new(options.in_flight_bytes_max),
+        unsent: Budget::new(options.unsent_bytes_max),
         pipeline: &pipeline,
         less_in_flight: Waiters::default(),
         received_all: Cell::new(false),
@@ -272,6 +280,22 @@ pub(crate) async fn serve<H: Handler>(
     cause.map_or(Ok(()), Err).and(received.unwrap_or(Ok(()))).and(sent)
 }
 
+/// What a request in flight holds: its own bytes, and what its response may bring.
+struct Held {
+    _request: Charges,
+    response: Charge,
+}
+
+impl pipeline::Held for Held {
+    fn answered(&mut self, answer: &Answer) {
+        let len = match answer {
+            Answer::Response(response) => response.records_len(),
+            Answer::Nothing | Answer::Close => 0,
+        };
+        self.response.shrink_to(len);
+    }
+}
+
 /// What one chunk brought.
 enum Arrived {
     Frame(Bytes),
@@ -287,6 +311,7 @@ struct Connection<'a, P> {
     memory: &'a Memory,
     traffic: &'a Cell<Traffic>,
     own_memory: Budget,
+    unsent: Budget,
     pipeline: &'a RefCell<P>,
     /// For those who wait until less is in flight.
     less_in_flight: Waiters,
@@ -294,7 +319,7 @@ struct Connection<'a, P> {
     told_of_trailing_bytes: Cell<bool>,
 }
 
-impl<C, F> Connection<'_, Pipeline<C, F, Charges>>
+impl<C, F> Connection<'_, Pipeline<C, F, Held>>
 where
     C: Fn(Request) -> F,
     F: Future<Output = Answer>,
@@ -401,16 +426,17 @@ where
                 (self.receive_rest(frame, &mut charges).await?, charges)
             }
         };
-        let parsed = parse_request(&frame).or_else(|error| self.serve_trailing(error));
-        let mut pipeline = self.pipeline.borrow_mut();
-        match parsed {
-            Ok(request) => pipeline.start(request, charges),
-            Err(error) => match error.answer() {
-                Some((correlation_id, response)) => pipeline.answer(correlation_id, response, charges),
-                None => return Err(error.into()),
-            },
+        match parse_request(&frame).or_else(|error| self.serve_trailing(error)) {
+            Ok(request) => {
+                let response = self.unsent.charge(request.records_len_max()).await;
+                self.pipeline.borrow_mut().start(request, Held { _request: charges, response });
+            }
+            Err(error) => {
+                let (correlation_id, response) = error.answer().ok_or(error)?;
+                let held = Held { _request: charges, response: self.unsent.charge(0).await };
+                self.pipeline.borrow_mut().answer(correlation_id, response, held);
+            }
         }
-        drop(pipeline);
         let in_flight = &self.control.watch.in_flight;
         in_flight.set(in_flight.get() + 1);
         self.count(|traffic| traffic.requests += 1);
@@ -480,7 +506,7 @@ where
     async fn send_responses(
         &self,
         writer: &mut Writer,
-        finished: &[Finished<Charges>],
+        finished: &[Finished<Held>],
     ) -> Result<(), ConnectionError> {
         let mut pieces = Vec::new();
         let mut refused = false;

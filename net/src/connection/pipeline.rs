@@ -8,6 +8,12 @@ use std::{
     task::{Context, Poll},
 };
 
+/// What is held until a response is sent.
+pub(super) trait Held {
+    /// The answer is known.
+    fn answered(&mut self, answer: &Answer);
+}
+
 /// Requests in flight. `C` starts the work on one, `F` is the work, `G` what is held until the response is sent.
 pub(super) struct Pipeline<C, F, G> {
     start: C,
@@ -38,6 +44,7 @@ impl<C, F, G> Pipeline<C, F, G>
 where
     C: Fn(Request) -> F,
     F: Future<Output = Answer>,
+    G: Held,
 {
     pub(super) fn new(start: C) -> Self {
         Self { start, entries: VecDeque::new() }
@@ -62,6 +69,7 @@ where
             if let Work::Running(work) = &mut entry.work
                 && let Poll::Ready(answer) = work.as_mut().poll(cx)
             {
+                entry.held.answered(&answer);
                 entry.work = Work::Done(answer);
             }
         }

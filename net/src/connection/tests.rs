@@ -6,6 +6,7 @@ use crate::{
         ApiKey, ErrorCode, RequestBody,
         api_versions::ApiVersionsRequest,
         encode_request,
+        fetch::{FetchRequest, FetchResponse, FetchableTopicResponse, PartitionData},
         heartbeat::{HeartbeatRequest, HeartbeatResponse},
         list_groups::ListGroupsRequest,
         metadata::{MetadataRequest, MetadataResponse},
@@ -529,4 +530,55 @@ fn a_request_that_fails_without_an_answer_closes_the_connection() {
         raw.receive::<HeartbeatRequest>(1).await;
         assert_eq!(raw.frame().await, None);
     });
+}
+
+/// How many of 12 Fetch requests of a peer that reads nothing are let in, and what waits for it then.
+fn fetched_ahead(max_bytes: i32, brought: usize) -> usize {
+    let (world, [server, client]) = world(9);
+    let address = SocketAddr::new(world.ip(server), PORT);
+    let started = Rc::new(Cell::new(0));
+    let seen = Rc::clone(&started);
+    let acceptor = world.block_on(server, async move {
+        let listener = Listener::bind(address, ListenOptions::default()).await.unwrap();
+        let connection = ConnectionOptions { unsent_bytes_max: 40 << 20, ..Default::default() };
+        let options = AcceptorOptions { connection, ..AcceptorOptions::default() };
+        Acceptor::start(listener, options, move |_| {
+            let started = Rc::clone(&seen);
+            move |_: Request| {
+                started.set(started.get() + 1);
+                let records = Some(RecordSet::from(Bytes::from(vec![7; brought])));
+                let partitions = vec![PartitionData { records, ..Default::default() }];
+                let topic = FetchableTopicResponse { partitions, ..Default::default() };
+                ready(Some(FetchResponse { responses: vec![topic], ..Default::default() }.into()))
+            }
+        })
+    });
+    world.block_on(client, async {
+        let mut raw = Raw::connect(address).await;
+        let mut sender = Raw::over(raw.stream.clone());
+        for id in 0..12 {
+            sender.send(id, &FetchRequest { max_bytes, ..Default::default() }).await;
+        }
+        sleep(Duration::from_secs(1)).await;
+        let ahead = started.get();
+        for id in 0..12 {
+            let fetched = raw.receive::<FetchRequest>(id).await;
+            assert_eq!(Response::from(fetched).records_len(), brought);
+        }
+        assert_eq!((started.get(), acceptor.in_flight_bytes()), (12, 0));
+        ahead
+    })
+}
+
+/// What waits for a peer that is slow to read is bounded by bytes, whatever it asks for ahead.
+#[test]
+fn a_peer_that_does_not_read_is_not_read_ahead_for() {
+    assert_eq!(fetched_ahead(10 << 20, 10 << 20), 4, "each brings all that it admits");
+    assert_eq!(
+        fetched_ahead(30 << 20, 2 << 20),
+        6,
+        "it counts with what it brings, as soon as that is known"
+    );
+    assert_eq!(fetched_ahead(i32::MAX, 1 << 20), 1, "one of any size is let in alone");
+    assert_eq!(fetched_ahead(1 << 20, 0), 12);
 }

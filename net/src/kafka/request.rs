@@ -15,6 +15,17 @@ pub struct Request {
     pub body: RequestBody,
 }
 
+impl Request {
+    /// The bytes of records that its response may bring, as far as the request bounds them: 0 for those without records.
+    #[must_use]
+    pub fn records_len_max(&self) -> usize {
+        match &self.body {
+            RequestBody::Fetch(fetch) => usize::try_from(fetch.max_bytes).unwrap_or(0),
+            _ => 0,
+        }
+    }
+}
+
 /// Why a frame is not a request that can be served.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]

@@ -4,8 +4,22 @@ use super::{
     ApiKey, Call, Response,
     header::{decode_response_header, encode_response_header},
 };
-use crate::wire::{DecodeError, EncodeError, Field, Format, Reader, Writer};
+use crate::wire::{DecodeError, EncodeError, Field, Format, Reader, RecordSet, Writer};
 use bytes::Bytes;
+
+impl Response {
+    /// The bytes of records that it brings, which are references to where they are kept.
+    #[must_use]
+    pub fn records_len(&self) -> usize {
+        match self {
+            Self::Fetch(fetch) => {
+                let partitions = fetch.responses.iter().flat_map(|topic| &topic.partitions);
+                partitions.filter_map(|partition| partition.records.as_ref()).map(RecordSet::len).sum()
+            }
+            _ => 0,
+        }
+    }
+}
 
 /// Why a frame is not the response that was waited for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
