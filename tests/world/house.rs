@@ -49,6 +49,9 @@ impl House {
         config.journal.file_bytes = ByteSize(1 << 20);
         config.journal.files_max = 4;
         config.topic.segment_bytes = ByteSize(256 << 10);
+        // As many epochs under way as may be.
+        config.dataflow.epoch_ms_min = 0;
+        config.dataflow.epoch_ms_max = 0;
         config.group.initial_rebalance_delay_ms = 0;
         config.group.offsets_partitions = 3;
         config

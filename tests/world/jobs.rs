@@ -2,7 +2,7 @@
 
 use crate::house::House;
 use millrace::job::RunJob;
-use millrace_engine::{data::Encode, prelude::*, registry::Registry};
+use millrace_engine::{data::Encode, epoch::JobId, prelude::*, registry::Registry};
 use millrace_net::client::{
     Admin, Cluster, Consumer, ConsumerOptions, Producer, ProducerOptions, admin::NewTopic,
     producer::NewRecord,
@@ -57,13 +57,14 @@ fn parse(value: &[u8]) -> Option<(u64, u64)> {
 fn jobs() -> Registry {
     let mut jobs = Registry::new();
     jobs.add("running", |job| {
+        let padding = " ".repeat(job.parameter("padding", 0));
         job.source("in")
             .parse(|record| parse(record.value?))
             .key_by(|(key, _)| *key)
             .process("running", Running::default())
-            .to_topic("out", |(key, count, sum), record| {
+            .to_topic("out", move |(key, count, sum), record| {
                 record.key().extend_from_slice(key.to_string().as_bytes());
-                record.value().extend_from_slice(format!("{key} {count} {sum}").as_bytes());
+                record.value().extend_from_slice(format!("{key} {count} {sum}{padding}").as_bytes());
             });
     });
     jobs
@@ -147,7 +148,7 @@ fn by_key(output: &[Vec<String>]) -> BTreeMap<u64, Vec<String>> {
     let mut by_key = BTreeMap::<u64, Vec<String>>::new();
     for value in output.iter().flatten() {
         let key = value.split(' ').next().unwrap().parse().unwrap();
-        by_key.entry(key).or_default().push(value.clone());
+        by_key.entry(key).or_default().push(value.trim_end().to_owned());
     }
     by_key
 }
@@ -163,12 +164,22 @@ async fn check(cluster: &Cluster) -> bool {
     output == expected && !expected.is_empty()
 }
 
-fn run_job(house: &House) {
+/// Runs the job; with padding, what an epoch writes is so long that to splice it takes more than memory.
+fn run_job(house: &House, padding: u32) {
     let shards = house.shards();
+    let parameters = [("padding".to_owned(), padding.to_string())].into();
     house.client(async move {
-        let job = RunJob { name: "running".to_owned(), ..RunJob::default() };
+        let job = RunJob { name: "running".to_owned(), parameters, ..RunJob::default() };
         shards.call(0, |shard| async move { shard.run_job(job).await }).await.unwrap().unwrap();
     });
+}
+
+/// A job that fails begins again, and may come to the right end all the same.
+fn has_not_failed(house: &House) {
+    let shards = house.shards();
+    let supervision = house
+        .client(async move { shards.on(0, |shard| shard.controller().supervision(JobId(1))).await.unwrap() });
+    assert_eq!(supervision.last_failure, None);
 }
 
 fn settles(house: &House) {
@@ -189,12 +200,13 @@ fn a_job_writes_what_a_sequential_program_would() {
             create(&house.cluster(), "in").await;
             create(&house.cluster(), "out").await;
         });
-        run_job(&house);
+        run_job(&house, (seed % 2) as u32 * 1_000);
         let over = Rc::new(Cell::new(false));
         produce(&house, 0, &over);
         house.world.run_for(Duration::from_millis(200));
         over.set(true);
         settles(&house);
+        has_not_failed(&house);
         house.stop();
     }
 }
@@ -206,37 +218,39 @@ fn survives(seed: u64, device: Device, crash: Crash) {
         create(&house.cluster(), "in").await;
         create(&house.cluster(), "out").await;
     });
-    run_job(&house);
+    run_job(&house, (seed % 2) as u32 * 1_000);
     for round in 0..5u64 {
         let over = Rc::new(Cell::new(false));
         produce(&house, round * 1_000_000, &over);
-        let wait = 20_000 + house.world.random_u64() % 200_000;
+        let wait = 10_000 + house.world.random_u64() % 60_000;
         house.world.run_for(Duration::from_micros(wait));
         over.set(true);
+        has_not_failed(&house);
         house.crash(crash);
         house.start([1, 2, 4, 3, 2][round as usize]);
         house.client(async { check(&house.cluster()).await });
     }
     settles(&house);
+    has_not_failed(&house);
     house.stop();
 }
 
 #[test]
 fn after_kills_of_the_process() {
-    seeds(4).for_each(|seed| survives(seed, Device::Fua, Crash::Process));
+    seeds(3).for_each(|seed| survives(seed, Device::Fua, Crash::Process));
 }
 
 #[test]
 fn after_power_cuts_on_a_disk_without_cache() {
-    seeds(4).for_each(|seed| survives(seed, Device::NoCache, Crash::PowerCut));
+    seeds(3).for_each(|seed| survives(seed, Device::NoCache, Crash::PowerCut));
 }
 
 #[test]
 fn after_power_cuts_on_a_disk_with_fua() {
-    seeds(6).for_each(|seed| survives(seed, Device::Fua, Crash::PowerCut));
+    seeds(4).for_each(|seed| survives(seed, Device::Fua, Crash::PowerCut));
 }
 
 #[test]
 fn after_power_cuts_on_a_disk_that_only_flushes() {
-    seeds(4).for_each(|seed| survives(seed, Device::FlushOnly, Crash::PowerCut));
+    seeds(3).for_each(|seed| survives(seed, Device::FlushOnly, Crash::PowerCut));
 }

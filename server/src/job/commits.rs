@@ -38,8 +38,16 @@ pub enum StageError {
     Append(#[from] AppendError),
 }
 
-/// What is called when an entry of the commit log is applied on this shard.
-type OnCommitted = Box<dyn Fn(&CommitEntry)>;
+/// How far this shard has come in the commit log.
+#[derive(Clone, Copy, Debug)]
+pub enum Applied<'a> {
+    /// What this entry has here is spliced.
+    Entry(&'a CommitEntry),
+    /// So is all of the commits up to this one.
+    Through(CommitNumber),
+}
+
+type OnApplied = Box<dyn Fn(Applied<'_>)>;
 
 /// The commits of a shard. Clones are the same.
 #[derive(Clone)]
@@ -57,7 +65,7 @@ struct Inner {
     news: Notify,
     /// Something was applied.
     applied_more: Notify,
-    on_committed: RefCell<Option<OnCommitted>>,
+    on_applied: RefCell<Option<OnApplied>>,
 }
 
 #[derive(Clone, Copy)]
@@ -78,16 +86,16 @@ impl Commits {
             staged: RefCell::default(),
             news: Notify::new(),
             applied_more: Notify::new(),
-            on_committed: RefCell::default(),
+            on_applied: RefCell::default(),
         }))
     }
 
-    /// Begins behind what a recovery has applied, and from then on tells `on_committed` of each entry that was applied.
-    pub fn begin(&self, at: CommitNumber, shard: Context, on_committed: impl Fn(&CommitEntry) + 'static) {
+    /// Begins behind what a recovery has applied, and from then on tells `on_applied` of what is.
+    pub fn begin(&self, at: CommitNumber, shard: Context, on_applied: impl Fn(Applied<'_>) + 'static) {
         let inner = &self.0;
         inner.applied.set(at.0);
         inner.applier.replace(Applier::new(at));
-        inner.on_committed.replace(Some(Box::new(on_committed)));
+        inner.on_applied.replace(Some(Box::new(on_applied)));
         drop(spawn_into(Queue::Control, self.clone().apply_all(shard)));
     }
 
@@ -197,6 +205,7 @@ impl Commits {
                 self.perform(next, actions, shard.partitions()).await;
                 inner.applied.set(next.0);
                 inner.applied_more.notify_waiters();
+                self.tell(Applied::Through(next));
             }
             inner.news.notified().await;
         }
@@ -221,8 +230,12 @@ impl Commits {
         for (partition, pieces) in splices {
             splice(partitions, partition, number, &pieces).await;
         }
-        if let Some(on_committed) = &*self.0.on_committed.borrow() {
-            committed.iter().for_each(on_committed);
+        committed.iter().for_each(|entry| self.tell(Applied::Entry(entry)));
+    }
+
+    fn tell(&self, applied: Applied<'_>) {
+        if let Some(on_applied) = &*self.0.on_applied.borrow() {
+            on_applied(applied);
         }
     }
 

@@ -4,7 +4,7 @@
 //! or for another shard: what does is a task of its own, which delivers its answer to the worker and wakes it.
 
 use super::{
-    changelog,
+    Applied, Commits, changelog,
     message::{AttemptFailed, EpochMessage},
     restore::ChangelogReader,
     source,
@@ -16,8 +16,8 @@ use crate::{
 use futures_util::future::{Either, select};
 use millrace_engine::{
     epoch::{
-        Attempt, AttemptRecord, CommitEntry, Control, JobId, Mark, Participant, ParticipantAction,
-        PieceHeader, PieceId, Refused, SourceId, Target, TaskDone,
+        Attempt, AttemptRecord, Control, Epoch, JobId, Mark, Participant, ParticipantAction, PieceHeader,
+        PieceId, Refused, SourceId, Target, TaskDone,
     },
     key::Placement,
     metrics::JobMetrics,
@@ -32,7 +32,7 @@ use millrace_record::{SharedBatch, TopicId};
 use millrace_runtime::{Instant, JoinHandle, Port, Queue, ShardId, spawn_into, yield_now};
 use std::{
     cell::{Cell, RefCell},
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     fmt,
     pin::pin,
     rc::Rc,
@@ -54,9 +54,17 @@ struct Inner {
     participant: RefCell<Participant>,
     prepared: RefCell<BTreeMap<JobId, Prepared>>,
     running: RefCell<BTreeMap<JobId, Running>>,
+    /// Ticks that came while commits before them are being applied here.
+    held_ticks: RefCell<VecDeque<Tick>>,
     wake: Notify,
     alarm: Alarm,
     is_stopped: Cell<bool>,
+}
+
+/// An epoch that ends for these jobs.
+struct Tick {
+    epoch: Epoch,
+    jobs: Vec<(JobId, Attempt)>,
 }
 
 /// What a shard is told of an attempt before it begins.
@@ -109,6 +117,7 @@ impl Dataflow {
             participant: RefCell::new(Participant::new(shard, UNRESOLVED_MAX)),
             prepared: RefCell::default(),
             running: RefCell::default(),
+            held_ticks: RefCell::default(),
             wake: Notify::new(),
             alarm: Alarm::default(),
             is_stopped: Cell::new(false),
@@ -159,10 +168,28 @@ impl Dataflow {
         added.into_iter().for_each(|message| self.deliver(message));
     }
 
-    /// An epoch is committed, and what it left on this shard is spliced.
-    pub fn committed(&self, entry: &CommitEntry) {
-        self.0.participant.borrow_mut().committed(entry);
-        self.deliver(Inbound::Committed { job: entry.job, epoch: entry.epoch });
+    /// Commits were applied on this shard.
+    pub fn applied(&self, applied: Applied<'_>, commits: &Commits) {
+        match applied {
+            Applied::Entry(entry) => {
+                self.0.participant.borrow_mut().committed(entry);
+                self.deliver(Inbound::Committed { job: entry.job, epoch: entry.epoch });
+            }
+            Applied::Through(_) => self.tick(commits),
+        }
+    }
+
+    /// Has sources put the barriers that are due. The coordinator counts an epoch as resolved when it is in the commit log,
+    /// tables when it is applied here: a barrier that overtook the latter would be one too many for them.
+    fn tick(&self, commits: &Commits) {
+        while commits.is_ready()
+            && let Some(Tick { epoch, jobs }) = self.0.held_ticks.borrow_mut().pop_front()
+        {
+            for (job, attempt) in jobs {
+                self.0.participant.borrow_mut().tick(job, attempt, epoch);
+                self.deliver(Inbound::Barrier { job, attempt, epoch });
+            }
+        }
     }
 
     /// Sends a message to a shard. The coordinator's own go through [`Dataflow::try_send`].
@@ -419,10 +446,8 @@ impl Dataflow {
         match control {
             Control::Begin(record) => self.begin(shard, record),
             Control::Tick { epoch, jobs } => {
-                for (job, attempt) in jobs {
-                    self.0.participant.borrow_mut().tick(job, attempt, epoch);
-                    self.deliver(Inbound::Barrier { job, attempt, epoch });
-                }
+                self.0.held_ticks.borrow_mut().push_back(Tick { epoch, jobs });
+                self.tick(commits);
             }
             Control::Committed(record) => commits.committed(record),
             Control::End { job, attempt, after_commit } => {

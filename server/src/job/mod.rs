@@ -29,7 +29,7 @@ pub mod restore;
 pub mod source;
 pub mod status;
 
-pub use commits::Commits;
+pub use commits::{Applied, Commits};
 pub use controller::{Controller, JobError, RunJob};
 pub use dataflow::Dataflow;
 pub use message::{DATAFLOW_RING, EPOCH_RING, EpochMessage, JOBS_MAX};

@@ -12,7 +12,7 @@ use crate::{
     control::{COMMANDS_MAX, Command, Shards},
     coordinator::Coordinator,
     group::Timeouts,
-    job::{Commits, DATAFLOW_RING, Dataflow, EPOCH_RING, EpochMessage, epochs::Epochs, recovery},
+    job::{Applied, Commits, DATAFLOW_RING, Dataflow, EPOCH_RING, EpochMessage, epochs::Epochs, recovery},
 };
 use futures_util::future::{Either, select};
 use millrace_engine::{
@@ -428,7 +428,9 @@ impl Context {
 
     fn begin_dataflow(&self, last_commit: CommitNumber) {
         let dataflow = self.dataflow().clone();
-        self.partitions().commits().begin(last_commit, self.clone(), move |entry| dataflow.committed(entry));
+        let commits = self.partitions().commits().clone();
+        let applied = move |applied: Applied<'_>| dataflow.applied(applied, &commits);
+        self.partitions().commits().begin(last_commit, self.clone(), applied);
         self.dataflow().start(self);
     }
 
