@@ -54,6 +54,7 @@ impl House {
         config.dataflow.epoch_ms_max = 0;
         config.group.initial_rebalance_delay_ms = 0;
         config.group.offsets_partitions = 3;
+        config.group.offsets_retention_minutes = 5;
         config
     }
 

@@ -7,3 +7,4 @@ mod answers;
 mod basics;
 mod house;
 mod jobs;
+mod offsets;

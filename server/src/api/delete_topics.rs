@@ -1,12 +1,14 @@
 //! DeleteTopics, by name or by id.
 
 use super::{Asker, errors::Code};
-use crate::cluster::TopicError;
+use crate::{cluster::TopicError, shard::Context};
+use futures_util::future::join_all;
 use millrace_net::kafka::{
     ErrorCode,
     delete_topics::{DeletableTopicResult, DeleteTopicState, DeleteTopicsRequest, DeleteTopicsResponse},
 };
 use millrace_record::TopicId;
+use millrace_runtime::ShardId;
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
@@ -39,6 +41,19 @@ pub(super) async fn answer(asker: &Asker, request: DeleteTopicsRequest) -> Delet
     DeleteTopicsResponse { responses, ..Default::default() }
 }
 
+/// Has every coordinator drop what groups committed for a topic.
+async fn forget_offsets(shard: &Context, topic: &str) {
+    let forgotten = (0..shard.count()).map(|owner| {
+        let topic = topic.to_owned();
+        shard.on(ShardId(owner), move |there| async move {
+            for partition in there.coordinator().loaded() {
+                partition.forget_topic(&topic).await;
+            }
+        })
+    });
+    join_all(forgotten).await;
+}
+
 fn refused(topic: DeleteTopicState, message: &str) -> DeletableTopicResult {
     DeletableTopicResult {
         name: topic.name,
@@ -60,6 +75,9 @@ async fn delete(asker: &Asker, wanted: DeleteTopicState) -> DeletableTopicResult
         Some(topic) => asker.shard.delete_topic(topic.id).await,
         None => Err(TopicError::Unknown),
     };
+    if let (Ok(()), Some(topic)) = (&deleted, &found) {
+        forget_offsets(&asker.shard, &topic.name).await;
+    }
     let (error_code, error_message) = match deleted {
         Ok(()) => (ErrorCode::NONE, None),
         Err(TopicError::Unknown) if wanted.name.is_none() => {

@@ -129,6 +129,7 @@ fn of_broker(shard: &Context) -> Vec<DescribeConfigsResourceResult> {
         ("group.min.session.timeout.ms", config.group.session_timeout_ms_min.to_string(), 3),
         ("node.id", options.node_id.to_string(), 3),
         ("num.partitions", config.topic.partitions.to_string(), 3),
+        ("offsets.retention.minutes", config.group.offsets_retention_minutes.to_string(), 3),
         ("offsets.topic.num.partitions", config.group.offsets_partitions.to_string(), 3),
         ("offsets.topic.replication.factor", "1".to_owned(), 4),
         ("socket.request.max.bytes", config.server.request_bytes_max.0.to_string(), 3),

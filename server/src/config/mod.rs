@@ -211,6 +211,7 @@ impl Loading {
         for (section, key, value) in [
             ("topic", "partitions", self.config.topic.partitions),
             ("group", "offsets_partitions", self.config.group.offsets_partitions),
+            ("group", "offsets_retention_minutes", self.config.group.offsets_retention_minutes),
         ] {
             if value < 1 {
                 self.refuse(section, key, format!("{section}.{key} = {value}"), "give 1 or more");

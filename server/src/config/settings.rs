@@ -153,6 +153,8 @@ settings! {
         initial_rebalance_delay_ms: i32 = 3_000;
         /// Partitions of __consumer_offsets (offsets.topic.num.partitions). Fixed once the topic exists.
         offsets_partitions: i32 = 50;
+        /// How long the offsets of a group are kept after its last member left (offsets.retention.minutes).
+        offsets_retention_minutes: i32 = 10_080;
     }
 
     /// Dataflow jobs.

@@ -3,6 +3,7 @@
 //! A partition's groups are rebuilt by reading it from the start; until then its groups are refused as loading.
 //! Whatever a client is told is durable in that partition before it is told.
 
+mod expiry;
 mod hash;
 mod load;
 mod offsets;

@@ -2,6 +2,7 @@
 
 use super::{
     Committed, OffsetCommit,
+    expiry::CHECK_INTERVAL,
     load::{Loaded, members},
     records::{KeyValue, group_record, group_tombstone, offset_record, offset_tombstone},
 };
@@ -12,8 +13,8 @@ use crate::{
     },
     shard::{Alarm, Context},
 };
-use millrace_record::{Offset, TopicId};
-use millrace_runtime::{Instant, Queue, spawn_into, unix_millis};
+use millrace_record::{Offset, Timestamp, TopicId};
+use millrace_runtime::{Instant, Queue, spawn_into, timeout, unix_millis};
 use std::{
     cell::{Cell, RefCell},
     collections::{BTreeMap, BTreeSet},
@@ -56,12 +57,12 @@ impl Replies for Waiting {
 
 /// A partition and its groups.
 pub struct GroupPartition {
-    shard: Context,
+    pub(super) shard: Context,
     topic: TopicId,
     index: i32,
     timeouts: Timeouts,
     state: Cell<LoadState>,
-    groups: RefCell<BTreeMap<String, Entry>>,
+    pub(super) groups: RefCell<BTreeMap<String, Entry>>,
     /// When which group wants to be ticked.
     deadlines: RefCell<BTreeSet<(Instant, String)>>,
     /// Set for the first of them.
@@ -76,13 +77,17 @@ enum LoadState {
 }
 
 /// A group with its offsets.
-struct Entry {
-    group: Group<Waiting>,
+pub(super) struct Entry {
+    pub(super) group: Group<Waiting>,
     /// What stands in `deadlines`.
     deadline: Option<Instant>,
     /// (topic, partition) -> what is committed and at which offset of the log that stands: commits become known in the
     /// order of the log, whichever of their tasks runs first.
-    offsets: BTreeMap<(String, i32), (Offset, Committed)>,
+    pub(super) offsets: BTreeMap<(String, i32), (Offset, Committed)>,
+    /// When the group's record was last written, which is when its generation began.
+    pub(super) stored_ms: Option<Timestamp>,
+    /// Cloned by every commit that is on its way to the log.
+    pub(super) committing: Rc<()>,
 }
 
 /// A group as an administrator sees it.
@@ -137,8 +142,12 @@ impl GroupPartition {
                 return;
             }
         }
+        let mut next_check = Instant::now() + CHECK_INTERVAL;
         loop {
-            self.alarm.ring().await;
+            if timeout(next_check - Instant::now(), self.alarm.ring()).await.is_err() {
+                self.expire().await;
+                next_check = Instant::now() + CHECK_INTERVAL;
+            }
             let now = Instant::now();
             let due: Vec<String> = {
                 let deadlines = self.deadlines.borrow();
@@ -164,12 +173,15 @@ impl GroupPartition {
         let now = Instant::now();
         let mut groups = self.groups.borrow_mut();
         for (id, value) in loaded.groups {
+            let stored_ms = value.current_state_timestamp;
             let mut group = Group::new(id.clone(), self.timeouts);
             let protocol_type = (!value.protocol_type.is_empty()).then(|| value.protocol_type.clone());
             let (generation, protocol, leader) =
                 (value.generation, value.protocol.clone(), value.leader.clone());
             group.restore(generation, protocol_type, protocol, leader, members(value), now);
-            groups.insert(id, Entry::new(group));
+            let mut entry = Entry::new(group);
+            entry.stored_ms = Some(stored_ms).filter(|ms| *ms >= 0);
+            groups.insert(id, entry);
         }
         for (id, offsets) in loaded.offsets.into_iter().filter(|(_, offsets)| !offsets.is_empty()) {
             let entry = groups.entry(id.clone()).or_insert_with(|| Entry::new(Group::new(id, self.timeouts)));
@@ -259,6 +271,7 @@ impl GroupPartition {
         let records: Result<Vec<KeyValue>, _> =
             commits.iter().map(|commit| offset_record(id, commit)).collect();
         let records = records.map_err(|_| CoordinatorError::TooLarge)?;
+        let _committing = self.groups.borrow().get(id).map(|entry| Rc::clone(&entry.committing));
         let base = self.append(records).await?;
         self.make(id);
         if let Some(entry) = self.groups.borrow_mut().get_mut(id) {
@@ -388,7 +401,11 @@ impl GroupPartition {
         id: &str,
         answers: Vec<(oneshot::Sender<Result<SyncAnswer, CoordinatorError>>, SyncAnswer)>,
     ) {
-        let record = self.groups.borrow().get(id).map(|entry| group_record(&entry.group, unix_millis()));
+        let now_ms = unix_millis();
+        let record = self.groups.borrow_mut().get_mut(id).map(|entry| {
+            entry.stored_ms = Some(now_ms);
+            group_record(&entry.group, now_ms)
+        });
         let Some(record) = record else { return };
         let appended = match record {
             Ok(record) => Some(self.append(vec![record])),
@@ -406,7 +423,7 @@ impl GroupPartition {
     }
 
     /// Appends records in the order of calls; the future gives their first offset when they are durable.
-    fn append(
+    pub(super) fn append(
         self: &Rc<Self>,
         records: Vec<KeyValue>,
     ) -> impl Future<Output = Result<Offset, CoordinatorError>> + use<> {
@@ -427,7 +444,7 @@ impl GroupPartition {
 
 impl Entry {
     fn new(group: Group<Waiting>) -> Self {
-        Self { group, deadline: None, offsets: BTreeMap::new() }
+        Self { group, deadline: None, offsets: BTreeMap::new(), stored_ms: None, committing: Rc::default() }
     }
 
     /// Brings `deadlines` up to what the group says now.
