@@ -1,5 +1,6 @@
-//! What the demo's job must come to, computed from the data's text alone: no code of the engine's or of the demo's.
+//! What the demo's job must come to, computed from the lines alone: no code of the engine's or of the job's.
 
+use millrace::demo::data::Flights;
 use std::{collections::BTreeMap, fmt::Write};
 
 /// Hour since 2013-01-01T00:00Z, origin, carrier.
@@ -94,6 +95,21 @@ fn hour_of(hour: i32) -> String {
         }
         year += 1;
     }
+}
+
+/// Flights of about three months: enough where the number of shards is what matters.
+pub(crate) const QUARTER: usize = 80_000;
+
+/// What must come of these flights.
+pub(crate) fn oracle(flights: &Flights) -> Oracle {
+    Oracle::new(flights.lines().iter().map(|line| std::str::from_utf8(flights.text(line)).unwrap()))
+}
+
+/// Not `assert_eq`: it would print 100,000 rows.
+pub(crate) fn assert_rows(found: &[(String, String)], expected: &[(String, String)]) {
+    let differs = found.iter().zip(expected).find(|(found, expected)| found != expected);
+    assert!(differs.is_none(), "found and expected: {differs:?}");
+    assert_eq!(found.len(), expected.len());
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! The job on simulated shards, over the whole year.
 
-use crate::oracle::Oracle;
+use crate::oracle::{QUARTER, assert_rows, oracle};
 use millrace::demo::{
-    data::Flights,
+    data::{FLIGHTS, Flights},
     flight::{write_key, write_value},
     job::{BOUND, BOUND_MIN, DELAYS_TOPIC, FLIGHTS_TOPIC, LATE_TOPIC, delays},
 };
@@ -11,18 +11,15 @@ use millrace_net::client::partitioner::partition_of_key;
 
 const PARTITIONS: u32 = 4;
 
-/// Flights of about three months: enough where the number of shards is what matters.
-const QUARTER: usize = 80_000;
-
-/// The job behind the year's first `share` of flights, at rest.
-fn run(flights: &Flights, share: usize, shards: usize, bound_min: u32) -> Testbed {
+/// The job behind these flights, at rest.
+fn run(flights: &Flights, shards: usize, bound_min: u32) -> Testbed {
     let mut testbed =
         Testbed::new(delays).shards(shards).seed(shards as u64).budget(1_000).set(BOUND, bound_min);
     testbed.topic(FLIGHTS_TOPIC, PARTITIONS);
     testbed.topic(DELAYS_TOPIC, 2);
     testbed.topic(LATE_TOPIC, 1);
     let mut partitions = vec![Vec::new(); PARTITIONS as usize];
-    for line in &flights.lines()[..share] {
+    for line in flights.lines() {
         let (mut key, mut value) = (Vec::new(), Vec::new());
         write_key(flights.text(line), &mut key);
         write_value(flights.text(line), line.scheduled_min, 0, &mut value);
@@ -38,23 +35,11 @@ fn run(flights: &Flights, share: usize, shards: usize, bound_min: u32) -> Testbe
     testbed
 }
 
-fn oracle(flights: &Flights, share: usize) -> Oracle {
-    let lines = flights.lines()[..share].iter();
-    Oracle::new(lines.map(|line| std::str::from_utf8(flights.text(line)).unwrap()))
-}
-
 fn rows(output: &[OutputRecord]) -> Vec<(String, String)> {
     let mut rows: Vec<_> =
         output.iter().map(|row| (row.key_text().to_owned(), row.value_text().to_owned())).collect();
     rows.sort();
     rows
-}
-
-/// Not `assert_eq`: it would print 100,000 rows.
-fn assert_rows(found: &[(String, String)], expected: &[(String, String)]) {
-    let differs = found.iter().zip(expected).find(|(found, expected)| found != expected);
-    assert!(differs.is_none(), "found and expected: {differs:?}");
-    assert_eq!(found.len(), expected.len());
 }
 
 /// The job's own count of what an operator took and did not hand on.
@@ -71,10 +56,11 @@ fn the_bound_is_the_longest_disorder() {
 
 #[test]
 fn every_row_is_exact_and_nothing_is_late() {
-    let flights = Flights::load().unwrap();
-    for (shards, share) in [(1, QUARTER), (2, flights.lines().len()), (4, QUARTER)] {
-        let expected = oracle(&flights, share);
-        let testbed = run(&flights, share, shards, BOUND_MIN);
+    for (shards, share) in [(1, QUARTER), (2, FLIGHTS), (4, QUARTER)] {
+        let mut flights = Flights::load().unwrap();
+        flights.truncate(share);
+        let expected = oracle(&flights);
+        let testbed = run(&flights, shards, BOUND_MIN);
         assert_rows(&rows(&testbed.output(DELAYS_TOPIC)), &expected.rows());
         assert_eq!(testbed.output(LATE_TOPIC), []);
         assert_eq!(skipped(&testbed, "departed"), expected.cancelled as u64);
@@ -84,10 +70,11 @@ fn every_row_is_exact_and_nothing_is_late() {
 
 #[test]
 fn with_a_shorter_bound_on_time_and_late_are_all() {
-    let flights = Flights::load().unwrap();
-    for (shards, share) in [(1, QUARTER), (2, flights.lines().len()), (4, QUARTER)] {
-        let mut expected = oracle(&flights, share);
-        let testbed = run(&flights, share, shards, 180);
+    for (shards, share) in [(1, QUARTER), (2, FLIGHTS), (4, QUARTER)] {
+        let mut flights = Flights::load().unwrap();
+        flights.truncate(share);
+        let mut expected = oracle(&flights);
+        let testbed = run(&flights, shards, 180);
         let late = testbed.output(LATE_TOPIC);
         assert!(late.len() > 10, "the data has flights that leave hours behind their schedule");
         for flight in &late {

@@ -4,6 +4,7 @@ mod check;
 mod client;
 mod completions;
 mod config;
+mod demo;
 mod job;
 mod notify;
 mod output;
@@ -27,6 +28,8 @@ struct Arguments {
 enum Command {
     /// Run the server.
     Serve(serve::Arguments),
+    /// Show what it does: a year of flights through a job, in half a minute.
+    Demo(demo::Arguments),
     /// Say whether a server would start here, and what mends it if not.
     Check(check::Arguments),
     /// Show the configuration that the server would run with.
@@ -45,6 +48,7 @@ enum Command {
 pub fn main(jobs: Registry) -> ExitCode {
     let exit = match Arguments::parse().command {
         Command::Serve(arguments) => serve::run(&arguments, jobs),
+        Command::Demo(arguments) => demo::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Config(arguments) => config::run(&arguments),
         Command::Job(command) => job::run(&command),

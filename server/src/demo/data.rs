@@ -125,6 +125,11 @@ impl Flights {
         Ok(true)
     }
 
+    /// Keeps the first so many.
+    pub fn truncate(&mut self, flights: usize) {
+        self.lines.truncate(flights);
+    }
+
     /// The flights.
     #[must_use]
     pub fn lines(&self) -> &[Line] {
