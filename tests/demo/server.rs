@@ -19,7 +19,7 @@ use millrace_engine::registry::Registry;
 use millrace_net::client::{Admin, Cluster, ClusterOptions, Consumer, ConsumerOptions};
 use millrace_record::Scratch;
 use millrace_runtime::{LaunchOptions, Pinning, Shard, launch};
-use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, ops::Range, sync::Arc, time::Duration};
 
 /// Key and value of records.
 type Records = Vec<(String, String)>;
@@ -58,8 +58,8 @@ async fn read_all(address: SocketAddr, topic: &str, partitions: u32) -> Records 
     records
 }
 
-/// Sends the flights flat out to a server of so many shards. Rows and late flights that come of it.
-async fn run(flights: Flights, shards: u16, bound_min: u32) -> (Records, Records) {
+/// Sends the flights to a server of so many shards. Rows and late flights that come of it.
+async fn run(flights: Flights, pace: Pace, shards: u16, bound_min: u32) -> (Records, Records) {
     let data = tempfile::tempdir().unwrap();
     let mut config = Config::default();
     config.server.listen = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -75,7 +75,7 @@ async fn run(flights: Flights, shards: u16, bound_min: u32) -> (Records, Records
     let create = tokio::task::spawn_blocking(move || on_threads(1, move |_| create_topics(address)));
     create.await.unwrap().into_iter().for_each(|created| created.unwrap());
     server.run_job(JOB, [(BOUND.to_owned(), bound_min.to_string())]).await.unwrap();
-    let read = tokio::task::spawn_blocking(move || replay_and_read(flights, address, bound_min));
+    let read = tokio::task::spawn_blocking(move || replay_and_read(flights, pace, address, bound_min));
     let read = read.await.unwrap();
     let status = server.jobs(Duration::ZERO).await.unwrap().remove(0);
     assert_eq!((status.state, status.failure), (Phase::Running, None));
@@ -86,9 +86,9 @@ async fn run(flights: Flights, shards: u16, bound_min: u32) -> (Records, Records
     read
 }
 
-fn replay_and_read(flights: Flights, address: SocketAddr, bound_min: u32) -> (Records, Records) {
+fn replay_and_read(flights: Flights, pace: Pace, address: SocketAddr, bound_min: u32) -> (Records, Records) {
     let hours: BTreeSet<_> = flights.lines().iter().filter(|line| !line.cancelled).map(hour).collect();
-    let replay = Replay::new(flights, vec![Pace::FlatOut], FLIGHTS_PARTITIONS, bound_min as i32);
+    let replay = Replay::new(flights, vec![pace], FLIGHTS_PARTITIONS, bound_min as i32);
     let (replay, results) = (Arc::new(replay), Arc::new(Results::new(1)));
     let (fed, seen) = (Arc::clone(&replay), Arc::clone(&results));
     on_threads(2, move |shard| {
@@ -113,22 +113,22 @@ fn hour(line: &Line) -> i32 {
     line.scheduled_min.div_euclid(60)
 }
 
-fn first(flights: usize) -> Flights {
+fn some(flights: Range<usize>) -> Flights {
     let mut all = Flights::load().unwrap();
-    all.truncate(flights);
+    all.keep(flights);
     all
 }
 
 async fn every_row_is_exact(flights: Flights, shards: u16) {
     let expected = oracle(&flights).rows();
-    let (rows, late) = run(flights, shards, BOUND_MIN).await;
+    let (rows, late) = run(flights, Pace::FlatOut, shards, BOUND_MIN).await;
     assert_rows(&rows, &expected);
     assert_eq!(late, []);
 }
 
 #[tokio::test]
 async fn every_row_of_a_quarter_is_exact_on_one_shard() {
-    every_row_is_exact(first(QUARTER), 1).await;
+    every_row_is_exact(some(0..QUARTER), 1).await;
 }
 
 #[tokio::test]
@@ -138,9 +138,11 @@ async fn every_row_of_the_year_is_exact_on_two_shards() {
 
 #[tokio::test]
 async fn with_three_hours_on_time_and_late_are_all() {
-    let flights = first(QUARTER);
+    // Weeks of thunderstorms, in about the time that the demo gives them: flat out, partitions may run apart by more than the flights.
+    let flights = some(120_000..120_000 + QUARTER);
+    let pace = Pace::Year(Duration::from_secs(20));
     let mut expected = oracle(&flights);
-    let (rows, late) = run(flights, 2, 180).await;
+    let (rows, late) = run(flights, pace, 2, 180).await;
     assert!(!late.is_empty(), "the data has flights that leave hours behind their schedule");
     for (_, flight) in &late {
         expected.remove(flight);

@@ -58,7 +58,7 @@ fn the_bound_is_the_longest_disorder() {
 fn every_row_is_exact_and_nothing_is_late() {
     for (shards, share) in [(1, QUARTER), (2, FLIGHTS), (4, QUARTER)] {
         let mut flights = Flights::load().unwrap();
-        flights.truncate(share);
+        flights.keep(0..share);
         let expected = oracle(&flights);
         let testbed = run(&flights, shards, BOUND_MIN);
         assert_rows(&rows(&testbed.output(DELAYS_TOPIC)), &expected.rows());
@@ -72,7 +72,7 @@ fn every_row_is_exact_and_nothing_is_late() {
 fn with_a_shorter_bound_on_time_and_late_are_all() {
     for (shards, share) in [(1, QUARTER), (2, FLIGHTS), (4, QUARTER)] {
         let mut flights = Flights::load().unwrap();
-        flights.truncate(share);
+        flights.keep(0..share);
         let mut expected = oracle(&flights);
         let testbed = run(&flights, shards, 180);
         let late = testbed.output(LATE_TOPIC);

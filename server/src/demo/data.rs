@@ -125,9 +125,10 @@ impl Flights {
         Ok(true)
     }
 
-    /// Keeps the first so many.
-    pub fn truncate(&mut self, flights: usize) {
-        self.lines.truncate(flights);
+    /// Keeps these alone.
+    pub fn keep(&mut self, flights: Range<usize>) {
+        self.lines.truncate(flights.end);
+        self.lines.drain(..flights.start.min(self.lines.len()));
     }
 
     /// The flights.
