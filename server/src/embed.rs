@@ -26,12 +26,17 @@ use crate::{
     shard::{Boot, ShardError, Started},
 };
 use millrace_engine::{epoch::JobId, registry::Registry};
-use millrace_runtime::{LaunchError, LaunchOptions, Launched, Pinning, ShardPanic, launch};
-use std::{net::SocketAddr, time::Duration};
+use millrace_runtime::{LaunchError, LaunchOptions, Pinning, ShardId, ShardPanic, launch};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+    time::Duration,
+};
 use tokio::{
     net::TcpListener,
     sync::{mpsc, oneshot},
-    task::{AbortHandle, JoinHandle, spawn_blocking},
+    task::AbortHandle,
 };
 
 /// A server that runs in this process. Dropped, it stops as if it were told to, and nobody waits for that.
@@ -40,13 +45,10 @@ pub struct Server {
     address: SocketAddr,
     admin_address: Option<SocketAddr>,
     shards: Shards,
-    ended: JoinHandle<Ended>,
+    ended: oneshot::Receiver<Result<(), ServerError>>,
     stop_admin: Option<oneshot::Sender<()>>,
     watchdog: AbortHandle,
 }
-
-/// What became of every shard.
-type Ended = Result<Vec<Result<(), ShardError>>, ShardPanic>;
 
 /// Why a server did not start, or has ended.
 #[derive(Debug, thiserror::Error)]
@@ -106,14 +108,14 @@ impl Server {
     /// [`ServerError`].
     pub async fn start(config: Config, jobs: Registry) -> Result<Self, ServerError> {
         let (tell, mut starting) = mpsc::unbounded_channel();
-        let launched = launch_shards(&config, jobs, tell)?;
-        let mut ended = spawn_blocking(move || launched.join());
+        let mut ended = launch_shards(&config, jobs, tell)?;
         let started = tokio::select! {
+            biased;
+            ended = &mut ended => return Err(told(ended).err().unwrap_or(ServerError::Stopped)),
             started = starting.recv() => started,
-            ended = &mut ended => return Err(verdict(ended).err().unwrap_or(ServerError::Stopped)),
         };
         let Some(Started { address, shards }) = started else {
-            return Err(verdict(ended.await).err().unwrap_or(ServerError::Stopped));
+            return Err(told(ended.await).err().unwrap_or(ServerError::Stopped));
         };
         let (stop_admin, admin_stopped) = oneshot::channel();
         let admin_address = serve_admin(config.server.admin_listen, shards.clone(), admin_stopped).await;
@@ -174,12 +176,13 @@ impl Server {
         Ok(self.shards.call(0, |shard| async move { shard.stop_job(name).await }).await??)
     }
 
-    /// Waits until the server has ended by itself, which it does only when it can't go on.
+    /// Waits until the server has ended by itself, which it does only when it can't go on. If that is one shard's failure,
+    /// others may still run: the process should end.
     ///
     /// # Errors
     /// [`ServerError`].
     pub async fn ended(&mut self) -> Result<(), ServerError> {
-        verdict((&mut self.ended).await)
+        told((&mut self.ended).await)
     }
 
     /// Answers what was asked, stops, and returns when everything is in order on disk.
@@ -188,7 +191,7 @@ impl Server {
     /// [`ServerError`].
     pub async fn stop(mut self) -> Result<(), ServerError> {
         self.shards.stop();
-        verdict((&mut self.ended).await)
+        told((&mut self.ended).await)
     }
 }
 
@@ -200,11 +203,12 @@ impl Drop for Server {
     }
 }
 
+/// Starts the shards. What is returned tells how they ended: all of them, or the first that could not go on.
 fn launch_shards(
     config: &Config,
     jobs: Registry,
     tell: mpsc::UnboundedSender<Started>,
-) -> Result<Launched<Result<(), ShardError>>, LaunchError> {
+) -> Result<oneshot::Receiver<Result<(), ServerError>>, LaunchError> {
     let shards = config.shards();
     let options = LaunchOptions {
         shards,
@@ -220,7 +224,32 @@ fn launch_shards(
         tell.send(started).ok();
     });
     let boot = boot.with_jobs(jobs);
-    launch(&options, move |shard| boot.clone().run(shard))
+    let (end, ended) = oneshot::channel();
+    let end = Arc::new(Mutex::new(Some(end)));
+    let first = Arc::clone(&end);
+    let launched = launch(&options, move |shard| {
+        let (boot, end) = (boot.clone(), Arc::clone(&first));
+        async move {
+            match boot.run(shard).await {
+                // The shard at fault says why.
+                Ok(()) | Err(ShardError::Aborted) => {}
+                // Others may have nothing to do, and would never notice.
+                Err(error) => tell_end(&end, Err(ServerError::Shard(error))),
+            }
+        }
+    })?;
+    let joining = thread::Builder::new().name("shards".to_owned()).spawn(move || {
+        let joined = launched.join();
+        tell_end(&end, joined.map(drop).map_err(ServerError::Panic));
+    });
+    joining.map_err(|cause| LaunchError::Thread { shard: ShardId(0), cause })?;
+    Ok(ended)
+}
+
+/// Who comes first is heard; nobody hears it if the server was dropped.
+fn tell_end(end: &Mutex<Option<oneshot::Sender<Result<(), ServerError>>>>, ended: Result<(), ServerError>) {
+    let end = end.lock().unwrap_or_else(PoisonError::into_inner).take();
+    drop(end.map(|end| end.send(ended)));
 }
 
 /// The server does its work without an admin interface too, so that an address in use is no reason to end.
@@ -250,16 +279,7 @@ async fn serve_admin(listen: SocketAddr, shards: Shards, stop: oneshot::Receiver
     }
 }
 
-/// What the shards' end comes to: the first error that says why.
-fn verdict(ended: Result<Ended, tokio::task::JoinError>) -> Result<(), ServerError> {
-    let shards = ended.map_err(|_| ServerError::Stopped)??;
-    let mut aborted = false;
-    for error in shards.into_iter().filter_map(Result::err) {
-        match error {
-            // The shard at fault says why.
-            ShardError::Aborted => aborted = true,
-            error => return Err(ServerError::Shard(error)),
-        }
-    }
-    if aborted { Err(ServerError::Stopped) } else { Ok(()) }
+/// How the shards ended, if they told.
+fn told(ended: Result<Result<(), ServerError>, oneshot::error::RecvError>) -> Result<(), ServerError> {
+    ended.unwrap_or(Err(ServerError::Stopped))
 }

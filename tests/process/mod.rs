@@ -34,6 +34,7 @@ pub(crate) fn run(arguments: &[&str]) -> (i32, String, String) {
 /// How a server is started.
 pub(crate) struct Start {
     directory: PathBuf,
+    data: PathBuf,
     shards: u16,
     listen: SocketAddr,
     variables: Vec<(String, String)>,
@@ -44,10 +45,16 @@ impl Start {
     pub(crate) fn below(directory: &Path) -> Self {
         Self {
             directory: directory.to_owned(),
+            data: directory.join("data"),
             shards: 1,
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             variables: Vec::new(),
         }
+    }
+
+    /// Keeps its data elsewhere.
+    pub(crate) fn data(self, data: &Path) -> Self {
+        Self { data: data.to_owned(), ..self }
     }
 
     pub(crate) fn shards(self, shards: u16) -> Self {
@@ -73,14 +80,33 @@ impl Start {
 
     /// Starts it, and returns when clients can connect.
     pub(crate) fn run(self) -> Server {
+        let mut starting = self.spawn();
+        let end = Instant::now() + PATIENCE;
+        loop {
+            if let Some(server) = starting.listening() {
+                return server;
+            }
+            let ended = starting.child.as_mut().and_then(|child| child.try_wait().unwrap());
+            assert!(ended.is_none(), "the server ended at its start: {ended:?}\n{}", starting.log());
+            if Instant::now() > end {
+                let log = starting.log();
+                starting.kill();
+                panic!("the server did not start in time\n{log}");
+            }
+            sleep(GLANCE);
+        }
+    }
+
+    /// Starts it, and returns at once.
+    pub(crate) fn spawn(self) -> Starting {
         let path = |name: &str| self.directory.join(name);
         let ready = path("ready");
         if ready.exists() {
             fs::remove_file(&ready).unwrap();
         }
         let log = File::options().create(true).append(true).open(path("log")).unwrap();
-        let mut child = millrace(&["serve", "--listen", &self.listen.to_string(), "--data-dir"])
-            .arg(path("data"))
+        let child = millrace(&["serve", "--listen", &self.listen.to_string(), "--data-dir"])
+            .arg(&self.data)
             .args(["--shards", &self.shards.to_string(), "--admin-listen", "127.0.0.1:0", "--ready-file"])
             .arg(&ready)
             // Tests share the cores.
@@ -93,21 +119,34 @@ impl Start {
             .stderr(log)
             .spawn()
             .unwrap();
-        let end = Instant::now() + PATIENCE;
-        let address = loop {
-            if let Some(address) = fs::read_to_string(&ready).ok().and_then(|text| text.trim().parse().ok()) {
-                break address;
-            }
-            let ended = child.try_wait().unwrap();
-            let log = || fs::read_to_string(path("log")).unwrap_or_default();
-            assert!(ended.is_none(), "the server ended at its start: {ended:?}\n{}", log());
-            if Instant::now() > end {
-                child.kill().unwrap();
-                panic!("the server did not start in time\n{}", log());
-            }
-            sleep(GLANCE);
-        };
-        Server { child: Some(child), address, log: path("log") }
+        Starting { child: Some(child), ready, log: path("log") }
+    }
+}
+
+/// A server that may not listen yet.
+pub(crate) struct Starting {
+    child: Option<Child>,
+    ready: PathBuf,
+    log: PathBuf,
+}
+
+impl Starting {
+    /// SIGKILL, wherever it has come to.
+    pub(crate) fn kill(self) {
+        let mut child = self.child.expect("it runs until it is killed");
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// The server, if clients can connect.
+    fn listening(&mut self) -> Option<Server> {
+        let address = fs::read_to_string(&self.ready).ok()?.trim().parse().ok()?;
+        let log = self.log.clone();
+        Some(Server { child: self.child.take(), address, log })
     }
 }
 
@@ -137,9 +176,10 @@ impl Server {
         wait(&mut child).unwrap_or_else(|| panic!("the server did not stop in time\n{}", self.log()))
     }
 
-    /// How it ended, if it has.
-    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
-        self.child().try_wait().unwrap()
+    /// Waits for it to end by itself, and tells how.
+    pub(crate) fn end(mut self) -> ExitStatus {
+        let mut child = self.child.take().unwrap();
+        wait(&mut child).unwrap_or_else(|| panic!("the server did not end in time\n{}", self.log()))
     }
 
     /// All that it has logged, since the first start in its directory.

@@ -7,6 +7,7 @@ mod ci;
 mod fuzz;
 mod sanitize;
 mod shell;
+mod soak;
 mod targets;
 
 use clap::{Parser, Subcommand};
@@ -26,6 +27,8 @@ enum Command {
     Ci,
     /// Runs fuzz targets for a fixed count or time (libFuzzer, on stable).
     Fuzz(fuzz::Options),
+    /// Runs tests of crashes for long.
+    Soak(soak::Options),
     /// Runs the tests of unsafe code under a sanitizer.
     Sanitize(sanitize::Options),
 }
@@ -34,6 +37,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Ci => ci::run(),
         Command::Fuzz(options) => fuzz::run(&options),
+        Command::Soak(options) => soak::run(&options),
         Command::Sanitize(options) => sanitize::run(options.sanitizer),
     };
     match done {

@@ -1,0 +1,19 @@
+//! The real binary killed, or its disk's power cut, under load: nothing acknowledged may be missing afterwards.
+
+#![expect(clippy::unwrap_used, reason = "an error ends the test")]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "these tests watch a process from outside"
+)]
+
+#[expect(dead_code, reason = "other tests run commands and look at logs")]
+#[path = "../process/mod.rs"]
+mod process;
+
+mod chance;
+mod device;
+mod kills;
+mod ledger;
+mod load;
+mod power;

@@ -1,0 +1,65 @@
+//! The power of a real file system cut under load, again and again. kill -9 tells nothing of syncs, since the kernel lives
+//! on; this does.
+
+use crate::{
+    chance::Chance,
+    device::Device,
+    load::{Load, read},
+    process::Start,
+};
+use std::{thread::sleep, time::Duration};
+
+/// The variable that says how often the power is cut; `cargo xtask soak power` sets it.
+const TIMES: &str = "MILLRACE_SOAK_POWER_CUTS";
+
+/// Cuts in a plain test run.
+const TIMES_DEFAULT: u32 = 4;
+
+/// The longest that the power lasts once something is acknowledged.
+const LIFE: Duration = Duration::from_millis(500);
+
+/// How the server ends when its disk does.
+const STORAGE: i32 = 74;
+
+/// Size of the file system.
+const MEBIBYTES: u64 = 2048;
+
+fn server(device: &Device, cut: u32) -> Start {
+    Start::below(device.beside())
+        .data(&device.path().join("data"))
+        .shards([1, 8, 2][cut as usize % 3])
+        .set("journal.file_bytes", "1 MiB")
+        .set("journal.files_max", "4")
+        .set("topic.segment_bytes", "1 MiB")
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_by_power_cuts() {
+    let times = std::env::var(TIMES).map_or(TIMES_DEFAULT, |text| text.parse().unwrap());
+    let Some(mut device) = Device::new(MEBIBYTES) else { return };
+    let mut chance = Chance::new();
+    let mut running = server(&device, 0).run();
+    let address = running.address;
+    let load = Load::start(address);
+    for cut in 1..=times {
+        let before = load.acknowledgements();
+        load.go_on(1);
+        sleep(chance.moment(LIFE));
+        device.cut_power();
+        // It cannot write any more, says so, and ends: it does not try again.
+        let exit = running.end();
+        assert_eq!(exit.code(), Some(STORAGE), "{exit:?}");
+        let acknowledged = load.acknowledgements() - before;
+        device.restore();
+        running = server(&device, cut).listen(address).run();
+        println!("cut {cut}: {acknowledged} acknowledged since the last");
+        load.check(address);
+    }
+    load.go_on(100);
+    let ledger = load.stop();
+    let logs = read(address);
+    ledger.check(&logs);
+    let acknowledged = ledger.acknowledgements();
+    println!("{times} cuts, {acknowledged} records acknowledged, {} seen, none lost", ledger.seen.len());
+    assert_eq!(running.stop().code(), Some(0));
+}
