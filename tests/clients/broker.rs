@@ -23,7 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What differs from the defaults: the clients need the cores that shards would otherwise hold, and dozens of groups need
 /// not wait three seconds each for their first members.
-const SETTINGS: [(&str, &str); 3] = [
+const SETTINGS: [(&str, &str); 4] = [
+    ("MILLRACE_SERVER__ADMIN_LISTEN", "127.0.0.1:0"),
     ("MILLRACE_RUNTIME__PIN", "never"),
     ("MILLRACE_RUNTIME__SPIN_US", "0"),
     ("MILLRACE_GROUP__INITIAL_REBALANCE_DELAY_MS", "100"),

@@ -189,7 +189,7 @@ pub(crate) fn java(cache: &Cache) -> Result<Command, String> {
     let classes = cache.installed("java-classes", &inputs, |directory| {
         let mut compiler = Command::new("javac");
         compiler.args(["--release", "17", "-Xlint:all", "-Werror", "-cp", &libraries, "-d"]).arg(directory);
-        for source in ["Suite", "Corpus", "Group", "Main"] {
+        for source in ["Suite", "Corpus", "Group", "Administration", "Main"] {
             compiler.arg(folder.join(source).with_extension("java"));
         }
         tool(compiler).map(|_| ())

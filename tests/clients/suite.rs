@@ -129,6 +129,9 @@ const JAVA: &[&str] = roundtrips![
     "describe",
     "record_too_large",
     "compacted_topic_needs_keys",
+    "alter_settings",
+    "administer_group",
+    "delete_records",
 ];
 
 const FRANZ_GO: &[&str] = roundtrips![

@@ -10,12 +10,17 @@ use millrace_net::{
     client::{CallError, Connection, ConnectionOptions},
     kafka::{
         ErrorCode,
+        alter_configs::{AlterConfigsRequest, AlterConfigsResource},
         create_topics::{CreatableTopic, CreatableTopicConfig, CreateTopicsRequest},
+        delete_records::{DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsTopic},
         delete_topics::{DeleteTopicState, DeleteTopicsRequest},
         describe_cluster::DescribeClusterRequest,
         describe_configs::{DescribeConfigsRequest, DescribeConfigsResource},
         fetch::{FetchPartition, FetchRequest, FetchTopic},
         heartbeat::HeartbeatRequest,
+        incremental_alter_configs::{
+            IncrementalAlterConfigsRequest, IncrementalAlterConfigsResource, IncrementalAlterableConfig,
+        },
         init_producer_id::InitProducerIdRequest,
         leave_group::LeaveGroupRequest,
         list_offsets::{ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic},
@@ -24,6 +29,7 @@ use millrace_net::{
             OffsetForLeaderEpochRequest, OffsetForLeaderPartition, OffsetForLeaderTopic,
         },
         produce::{PartitionProduceData, ProduceRequest, TopicProduceData},
+        sasl_handshake::SaslHandshakeRequest,
     },
     wire::RecordSet,
 };
@@ -181,12 +187,56 @@ fn settings_are_told_with_their_origin_and_all_of_them_where_none_is_named() {
 }
 
 #[test]
+fn settings_change_while_a_topic_is_used() {
+    converse(async |connection| {
+        let alter = |resource_type, name: &str, value: Option<&str>, validate_only| {
+            let config = IncrementalAlterableConfig {
+                name: "max.message.bytes".to_owned(),
+                config_operation: 0,
+                value: value.map(str::to_owned),
+            };
+            let resource = IncrementalAlterConfigsResource {
+                resource_type,
+                resource_name: name.to_owned(),
+                configs: vec![config],
+            };
+            let request = IncrementalAlterConfigsRequest { resources: vec![resource], validate_only };
+            let connection = connection.clone();
+            async move { connection.call(&request).await.unwrap().responses[0].error_code }
+        };
+        let append = async || {
+            let request = produce(id_of_topic(&connection).await, -1, Attributes::NONE);
+            connection.call_at(&request, 13).await.unwrap().responses[0].partition_responses[0].error_code
+        };
+        assert_eq!(alter(2, TOPIC, Some("10"), true).await, ErrorCode::NONE);
+        assert_eq!(append().await, ErrorCode::NONE, "that was a trial");
+        assert_eq!(alter(2, TOPIC, Some("10"), false).await, ErrorCode::NONE);
+        assert_eq!(append().await, ErrorCode::MESSAGE_TOO_LARGE);
+        assert_eq!(alter(2, TOPIC, None, false).await, ErrorCode::INVALID_REQUEST);
+        assert_eq!(alter(4, "1", Some("10"), false).await, ErrorCode::INVALID_REQUEST);
+        assert_eq!(append().await, ErrorCode::MESSAGE_TOO_LARGE);
+        let defaults =
+            AlterConfigsResource { resource_type: 2, resource_name: TOPIC.to_owned(), configs: Vec::new() };
+        let request = AlterConfigsRequest { resources: vec![defaults], validate_only: false };
+        assert_eq!(connection.call(&request).await.unwrap().responses[0].error_code, ErrorCode::NONE);
+        assert_eq!(append().await, ErrorCode::NONE, "back at the default");
+    });
+}
+
+#[test]
 fn what_contradicts_itself_is_refused() {
     converse(async |connection| {
         let heartbeat = connection.call(&HeartbeatRequest::default()).await.unwrap();
         assert_eq!(heartbeat.error_code, ErrorCode::INVALID_GROUP_ID);
         let left = connection.call(&LeaveGroupRequest::default()).await.unwrap();
         assert_eq!((left.error_code, left.members.len()), (ErrorCode::INVALID_GROUP_ID, 0));
+        let handshake = connection.call(&SaslHandshakeRequest::default()).await.unwrap();
+        assert_eq!(handshake.error_code, ErrorCode::ILLEGAL_SASL_STATE);
+        let partition = DeleteRecordsPartition { partition_index: 0, offset: -2 };
+        let topic = DeleteRecordsTopic { name: TOPIC.to_owned(), partitions: vec![partition] };
+        let request = DeleteRecordsRequest { topics: vec![topic], ..Default::default() };
+        let deleted = connection.call(&request).await.unwrap();
+        assert_eq!(deleted.topics[0].partitions[0].error_code, ErrorCode::OFFSET_OUT_OF_RANGE);
         let half = InitProducerIdRequest { producer_id: 5, producer_epoch: -1, ..Default::default() };
         assert_eq!(connection.call(&half).await.unwrap().error_code, ErrorCode::INVALID_REQUEST);
 

@@ -13,6 +13,7 @@ use millrace_net::{
         join_group::{JoinGroupRequest, JoinGroupRequestProtocol},
         list_groups::ListGroupsRequest,
         offset_commit::{OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic},
+        offset_delete::{OffsetDeleteRequest, OffsetDeleteRequestPartition, OffsetDeleteRequestTopic},
         offset_fetch::{OffsetFetchRequest, OffsetFetchRequestTopic},
         sync_group::{SyncGroupRequest, SyncGroupRequestAssignment},
     },
@@ -135,6 +136,39 @@ fn offsets_of_abandoned_groups_expire_for_good() {
         assert_eq!(committed(&connection, "late").await, -1);
         assert_eq!(groups(&connection).await, ["alive"]);
     });
+    house.stop();
+}
+
+#[test]
+fn an_administrator_drops_offsets_of_groups_without_members() {
+    let house = House::new(13, Device::Fua);
+    house.start(2);
+    let delete = async |connection: &Connection, group: &str| {
+        let partitions =
+            [0, 9].map(|partition_index| OffsetDeleteRequestPartition { partition_index }).to_vec();
+        let topic = OffsetDeleteRequestTopic { name: TOPIC.to_owned(), partitions };
+        let request = OffsetDeleteRequest { group_id: group.to_owned(), topics: vec![topic] };
+        let answer = connection.call(&request).await.unwrap();
+        let codes = answer.topics.iter().flat_map(|topic| &topic.partitions).map(|part| part.error_code);
+        (answer.error_code, codes.collect::<Vec<_>>())
+    };
+    house.client(async {
+        create(&house.cluster(), 1).await;
+        let connection = connect(&house).await;
+        commit(&connection, "empty", None, 1).await;
+        let member = join(&connection, "full").await;
+        commit(&connection, "full", Some((&member, 1)), 2).await;
+        let codes = vec![ErrorCode::NONE, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION];
+        assert_eq!(delete(&connection, "empty").await, (ErrorCode::NONE, codes));
+        assert_eq!(delete(&connection, "full").await, (ErrorCode::NON_EMPTY_GROUP, Vec::new()));
+        assert_eq!(delete(&connection, "no such").await, (ErrorCode::GROUP_ID_NOT_FOUND, Vec::new()));
+        assert_eq!(committed(&connection, "empty").await, -1);
+        assert_eq!(committed(&connection, "full").await, 2);
+        assert_eq!(groups(&connection).await, ["empty", "full"], "the group itself stays until it expires");
+    });
+    house.stop();
+    house.start(2);
+    house.client(async { assert_eq!(committed(&connect(&house).await, "empty").await, -1) });
     house.stop();
 }
 

@@ -1,6 +1,7 @@
 //! The table of what is served: one line per API.
 
 pub(super) use super::{
+    alter_configs::{AlterConfigsRequest, AlterConfigsResponse},
     api_versions::{ApiVersion, ApiVersionsRequest, ApiVersionsResponse},
     create_partitions::{CreatePartitionsRequest, CreatePartitionsResponse},
     create_topics::{CreateTopicsRequest, CreateTopicsResponse},
@@ -13,6 +14,7 @@ pub(super) use super::{
     fetch::{FetchRequest, FetchResponse},
     find_coordinator::{FindCoordinatorRequest, FindCoordinatorResponse},
     heartbeat::{HeartbeatRequest, HeartbeatResponse},
+    incremental_alter_configs::{IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse},
     init_producer_id::{InitProducerIdRequest, InitProducerIdResponse},
     join_group::{JoinGroupRequest, JoinGroupResponse},
     leave_group::{LeaveGroupRequest, LeaveGroupResponse},
@@ -20,6 +22,7 @@ pub(super) use super::{
     list_offsets::{ListOffsetsRequest, ListOffsetsResponse},
     metadata::{MetadataRequest, MetadataResponse},
     offset_commit::{OffsetCommitRequest, OffsetCommitResponse},
+    offset_delete::{OffsetDeleteRequest, OffsetDeleteResponse},
     offset_fetch::{OffsetFetchRequest, OffsetFetchResponse},
     offset_for_leader_epoch::{OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse},
     produce::{ProduceRequest, ProduceResponse},
@@ -219,10 +222,17 @@ apis! {
     OffsetForLeaderEpoch = 23, 2..=4, flexible 4 => OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse;
     /// Tells settings.
     DescribeConfigs = 32, 1..=4, flexible 4 => DescribeConfigsRequest, DescribeConfigsResponse;
+    /// Replaces the settings of topics.
+    AlterConfigs = 33, 0..=2, flexible 2 => AlterConfigsRequest, AlterConfigsResponse;
     /// Adds partitions to topics.
     CreatePartitions = 37, 0..=3, flexible 2 => CreatePartitionsRequest, CreatePartitionsResponse;
     /// Deletes groups.
     DeleteGroups = 42, 0..=2, flexible 2 => DeleteGroupsRequest, DeleteGroupsResponse;
+    /// Changes settings of topics.
+    IncrementalAlterConfigs = 44, 0..=1, flexible 1 =>
+        IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse;
+    /// Drops a group's offsets.
+    OffsetDelete = 47, 0..=0, flexible NEVER => OffsetDeleteRequest, OffsetDeleteResponse;
     /// Tells the brokers.
     DescribeCluster = 60, 0..=2, flexible 0 => DescribeClusterRequest, DescribeClusterResponse;
 }

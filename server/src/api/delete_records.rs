@@ -9,6 +9,9 @@ use millrace_net::kafka::{
     },
 };
 
+/// Stands for the end of what is durable.
+const TO_THE_END: i64 = -1;
+
 pub(super) async fn answer(asker: &Asker, request: DeleteRecordsRequest) -> DeleteRecordsResponse {
     let mut topics = Vec::with_capacity(request.topics.len());
     for topic in request.topics {
@@ -36,6 +39,9 @@ async fn one(asker: &Asker, topic: &str, wanted: &DeleteRecordsPartition) -> Del
     let policy = found.configs.get("cleanup.policy").map_or("delete", String::as_str);
     if !policy.contains("delete") {
         return refused(ErrorCode::POLICY_VIOLATION);
+    }
+    if wanted.offset < TO_THE_END {
+        return refused(ErrorCode::OFFSET_OUT_OF_RANGE);
     }
     let (id, offset) = (found.id, wanted.offset);
     let owner = asker.shard.owner(id, partition_index);

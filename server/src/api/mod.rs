@@ -2,6 +2,7 @@
 //! about, and becomes a response.
 
 mod admission;
+mod alter_configs;
 mod api_versions;
 mod create_partitions;
 mod create_topics;
@@ -24,6 +25,7 @@ mod list_groups;
 mod list_offsets;
 mod metadata;
 mod offset_commit;
+mod offset_delete;
 mod offset_fetch;
 mod offset_for_leader_epoch;
 mod produce;

@@ -1,4 +1,4 @@
-//! SaslHandshake: there is no authentication yet, so no mechanism is known.
+//! SaslHandshake: there is no authentication yet, so this is not the time for it.
 
 use millrace_net::kafka::{
     ErrorCode,
@@ -6,5 +6,5 @@ use millrace_net::kafka::{
 };
 
 pub(super) fn answer(_request: &SaslHandshakeRequest) -> SaslHandshakeResponse {
-    SaslHandshakeResponse { error_code: ErrorCode::UNSUPPORTED_SASL_MECHANISM, ..Default::default() }
+    SaslHandshakeResponse { error_code: ErrorCode::ILLEGAL_SASL_STATE, ..Default::default() }
 }

@@ -1,10 +1,11 @@
 //! What a connection's requests are answered by.
 
 use super::{
-    Asker, api_versions, create_partitions, create_topics, delete_groups, delete_records, delete_topics,
-    describe_cluster, describe_configs, describe_groups, fetch, fetch_session::FetchSession,
+    Asker, alter_configs, api_versions, create_partitions, create_topics, delete_groups, delete_records,
+    delete_topics, describe_cluster, describe_configs, describe_groups, fetch, fetch_session::FetchSession,
     find_coordinator, heartbeat, init_producer_id, join_group, leave_group, list_groups, list_offsets,
-    metadata, offset_commit, offset_fetch, offset_for_leader_epoch, produce, sasl_handshake, sync_group,
+    metadata, offset_commit, offset_delete, offset_fetch, offset_for_leader_epoch, produce, sasl_handshake,
+    sync_group,
 };
 use crate::shard::Context;
 use millrace_net::{
@@ -91,6 +92,11 @@ async fn answer(asker: &Asker, body: RequestBody) -> Response {
         RequestBody::DescribeConfigs(body) => {
             Response::DescribeConfigs(describe_configs::answer(asker, body))
         }
+        RequestBody::AlterConfigs(body) => Response::AlterConfigs(alter_configs::replace(asker, body).await),
+        RequestBody::IncrementalAlterConfigs(body) => {
+            Response::IncrementalAlterConfigs(alter_configs::change_some(asker, body).await)
+        }
+        RequestBody::OffsetDelete(body) => Response::OffsetDelete(offset_delete::answer(asker, body).await),
         RequestBody::DescribeCluster(body) => {
             Response::DescribeCluster(describe_cluster::answer(asker, &body))
         }

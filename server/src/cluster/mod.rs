@@ -4,6 +4,7 @@
 //! order, so that all see the same history. A topic's record is durable before its first append, and its removal before
 //! the delete is answered.
 
+mod alter;
 mod change;
 mod image;
 mod job;
@@ -12,6 +13,7 @@ mod ownership;
 mod record;
 mod topic_config;
 
+pub use alter::{ConfigBase, ConfigChange, alter_topic};
 pub use change::{CreateTopic, Defaults, TopicError, create_partitions, create_topic, delete_topic};
 pub use image::{Image, Topic};
 pub use job::{Job, JobState};

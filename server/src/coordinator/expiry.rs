@@ -5,13 +5,21 @@ use super::{
     partition::Entry,
     records::{KeyValue, group_tombstone, offset_tombstone},
 };
-use crate::group::GroupState;
+use crate::group::{GroupError, GroupState};
 use millrace_record::Timestamp;
 use millrace_runtime::unix_millis;
 use std::{rc::Rc, time::Duration};
 
 /// How often abandoned groups are looked for (Kafka's offsets.retention.check.interval.ms, and its default).
 pub(super) const CHECK_INTERVAL: Duration = Duration::from_secs(600);
+
+/// What is left of a group whose last offset is removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Remains {
+    Nothing,
+    /// The group itself, until it expires.
+    Group,
+}
 
 /// A topic's name and a partition.
 type Place = (String, i32);
@@ -32,7 +40,7 @@ impl GroupPartition {
                 .collect()
         };
         for (id, places) in abandoned {
-            if let Err(cause) = self.forget(&id, &places).await {
+            if let Err(cause) = self.forget(&id, &places, Remains::Nothing).await {
                 // What is not removed now is found again.
                 tracing::warn!(group = id, %cause, "cannot remove expired offsets");
             }
@@ -50,19 +58,41 @@ impl GroupPartition {
             all.filter(|(_, places)| !places.is_empty()).collect()
         };
         for (id, places) in groups {
-            if let Err(cause) = self.forget(&id, &places).await {
+            if let Err(cause) = self.forget(&id, &places, Remains::Group).await {
                 tracing::warn!(group = id, topic, %cause, "cannot remove the offsets of a deleted topic");
             }
         }
     }
 
-    /// Removes offsets, and the group if it keeps none and has nobody. Commits that come meanwhile stand.
-    async fn forget(self: &Rc<Self>, id: &str, places: &[Place]) -> Result<(), CoordinatorError> {
+    /// Removes offsets of a group that has no members, for an administrator.
+    ///
+    /// # Errors
+    /// [`GroupError::UnknownGroup`] or [`GroupError::NotEmpty`] above all.
+    pub async fn delete_offsets(self: Rc<Self>, id: &str, places: &[Place]) -> Result<(), CoordinatorError> {
+        let known: Vec<Place> = {
+            let groups = self.groups.borrow();
+            let entry = groups.get(id).ok_or(GroupError::UnknownGroup)?;
+            if entry.group.state() != GroupState::Empty {
+                return Err(GroupError::NotEmpty.into());
+            }
+            places.iter().filter(|place| entry.offsets.contains_key(place)).cloned().collect()
+        };
+        if known.is_empty() { Ok(()) } else { self.forget(id, &known, Remains::Group).await }
+    }
+
+    /// Removes offsets and, if it is not to remain, the group that keeps none then and has nobody. Commits that come
+    /// meanwhile stand.
+    async fn forget(
+        self: &Rc<Self>,
+        id: &str,
+        places: &[Place],
+        remains: Remains,
+    ) -> Result<(), CoordinatorError> {
         let records = {
             let groups = self.groups.borrow();
             let Some(entry) = groups.get(id) else { return Ok(()) };
             let offsets = places.iter().map(|(topic, partition)| offset_tombstone(id, topic, *partition));
-            let last = entry.is_idle() && entry.offsets.len() == places.len();
+            let last = remains == Remains::Nothing && entry.is_idle() && entry.offsets.len() == places.len();
             let group = last.then(|| group_tombstone(id));
             let records: Result<Vec<KeyValue>, _> = offsets.chain(group).collect();
             records.map_err(|_| CoordinatorError::TooLarge)?
@@ -75,7 +105,7 @@ impl GroupPartition {
                     entry.offsets.remove(place);
                 }
             }
-            if entry.is_idle() && entry.offsets.is_empty() {
+            if remains == Remains::Nothing && entry.is_idle() && entry.offsets.is_empty() {
                 groups.remove(id);
             }
         }

@@ -3,8 +3,8 @@
 use super::Context;
 use crate::{
     cluster::{
-        CreateTopic, Defaults, Image, METADATA_TOPIC, MetadataRecord, Topic, TopicError, create_partitions,
-        create_topic, delete_topic,
+        ConfigBase, ConfigChange, CreateTopic, Defaults, Image, METADATA_TOPIC, MetadataRecord, Topic,
+        TopicError, alter_topic, create_partitions, create_topic, delete_topic,
     },
     coordinator::OFFSETS_TOPIC,
 };
@@ -62,6 +62,27 @@ impl Context {
             return grow(&self.image()).map(drop);
         }
         self.change(grow).await.map(drop)
+    }
+
+    /// Changes a topic's settings, or only tries to.
+    ///
+    /// # Errors
+    /// [`TopicError`].
+    pub async fn alter_topic(
+        &self,
+        name: String,
+        base: ConfigBase,
+        changes: Vec<(String, ConfigChange)>,
+        validate_only: bool,
+    ) -> Result<(), TopicError> {
+        let options = self.options().clone();
+        let alter = move |image: &Image| {
+            alter_topic(image, &name, base, &changes, |setting| options.topic_default(setting))
+        };
+        if validate_only {
+            return alter(&self.image()).map(drop);
+        }
+        self.change(alter).await.map(drop)
     }
 
     /// Removes a topic with its records.

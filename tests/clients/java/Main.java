@@ -61,6 +61,9 @@ final class Main {
         suite.add("describe", Main::describe);
         suite.add("record_too_large", Main::recordTooLarge);
         suite.add("compacted_topic_needs_keys", Main::compactedTopicNeedsKeys);
+        suite.add("alter_settings", Administration::alterSettings);
+        suite.add("administer_group", Administration::administerGroup);
+        suite.add("delete_records", Administration::deleteRecords);
         suite.main(arguments);
     }
 
@@ -81,7 +84,7 @@ final class Main {
         return new KafkaConsumer<>(settings(context, pairs), new ByteArrayDeserializer(), new ByteArrayDeserializer());
     }
 
-    private static Admin admin(Suite.Context context) {
+    static Admin admin(Suite.Context context) {
         return Admin.create(settings(context));
     }
 
@@ -101,7 +104,7 @@ final class Main {
     }
 
     /** The type of error that a result carries. */
-    private static Class<?> failure(Future<?> result) throws InterruptedException {
+    static Class<?> failure(Future<?> result) throws InterruptedException {
         try {
             result.get();
         } catch (ExecutionException e) {
@@ -325,7 +328,7 @@ final class Main {
         }
     }
 
-    private static <T> Future<T> plain(KafkaFuture<T> future) {
+    static <T> Future<T> plain(KafkaFuture<T> future) {
         return future.toCompletionStage().toCompletableFuture();
     }
 

@@ -17,6 +17,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "python"))
 
+import admin
 import configs
 import fetch
 import frames
@@ -29,7 +30,7 @@ from suite import Suite
 
 GOLDEN = pathlib.Path(__file__).parent / "golden.json"
 DIFFERENCES = pathlib.Path(__file__).parent / "differences.json"
-MODULES = [frames, topics, produce, fetch, offsets, groups, configs]
+MODULES = [admin, frames, topics, produce, fetch, offsets, groups, configs]
 """Named so that importing them, which registers their exchanges, is not in vain."""
 
 
