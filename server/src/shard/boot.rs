@@ -4,7 +4,11 @@
 //! Each opens its store and its partitions; when all have, the journals of the last run are removed and all listen. A stop
 //! goes the other way: first all shards finish what they were asked, since they ask each other, then each closes its store.
 
-use super::{CallMessage, Calls, Context, Partitions, ServerOptions, context::Parts};
+use super::{
+    CallMessage, Calls, Context, Partitions, ServerOptions,
+    context::Parts,
+    partitions::{changelog_options, staged_options},
+};
 use crate::{
     api::Service,
     cluster::{COMMIT_TOPIC, Image, METADATA_TOPIC, MetadataRecord, RecordError, TopicError, owner},
@@ -29,8 +33,9 @@ use millrace_runtime::{
     ListenOptions, Listener, Mailbox, MailboxSender, Mesh, Port, Shard, ShardId, mailbox, random_bytes,
 };
 use millrace_storage::{
-    DataDirs, DirLocks, DirsError, FatalError, IoError, LogKey, LogOptions, OldJournals, OpenError, Opened,
-    ReadError, RecoverError, Recovered, SetAsideError, ShardPart, Store, StoreOptions, recover,
+    Class, DataDirs, DirLocks, DirsError, FatalError, IoError, LogKey, LogKind, LogOptions, OldJournals,
+    OpenError, Opened, ReadError, RecoverError, Recovered, SetAsideError, ShardPart, Store, StoreOptions,
+    recover,
 };
 use std::{
     fmt,
@@ -264,8 +269,11 @@ impl Boot {
         calls: Rc<Calls<Context>>,
         records: &[MetadataRecord],
     ) -> Result<(Context, Opened), ShardError> {
-        let (store, opened) =
-            Store::open(store_options(&self.config), part, |_| LogOptions::default()).await?;
+        let options = Arc::new(ServerOptions { config: Config::clone(&self.config), node_id: NODE_ID });
+        let mut image = Image::default();
+        records.iter().for_each(|record| image.apply(record));
+        let options_of = |key| recovered_options(key, &image, &options);
+        let (store, opened) = Store::open(store_options(&self.config), part, options_of).await?;
         let group = &self.config.group;
         let millis = |millis: i32| Duration::from_millis(u64::try_from(millis).unwrap_or(0));
         let timeouts = Timeouts {
@@ -273,7 +281,6 @@ impl Boot {
             session_max: millis(group.session_timeout_ms_max),
             initial_rebalance_delay: millis(group.initial_rebalance_delay_ms),
         };
-        let options = Arc::new(ServerOptions { config: Config::clone(&self.config), node_id: NODE_ID });
         let context = Context::new(Parts {
             id: shard.id,
             count: shard.count,
@@ -395,6 +402,18 @@ async fn read_metadata(recovered: &Recovered) -> Result<Vec<MetadataRecord>, Met
                 records.push(MetadataRecord::decode(record?.value.unwrap_or_default())?);
             }
         }
+    }
+}
+
+/// How a log that was recovered behaves: as it did when it was made. Its class above all is for good.
+fn recovered_options(key: LogKey, image: &Image, options: &ServerOptions) -> LogOptions {
+    match (key.kind, image.topic_by_id(key.topic)) {
+        (LogKind::Staged, _) => staged_options(),
+        (LogKind::Data, Some(topic)) => options.log_options(topic),
+        (LogKind::Data, None) if [METADATA_TOPIC, COMMIT_TOPIC].contains(&key.topic) => {
+            LogOptions { class: Class::Control, ..LogOptions::default() }
+        }
+        (LogKind::Data, None) => changelog_options(),
     }
 }
 

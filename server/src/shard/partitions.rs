@@ -171,6 +171,16 @@ struct Hosted {
     log_append_time: bool,
 }
 
+/// How logs behave in which output is staged.
+pub(super) fn staged_options() -> LogOptions {
+    LogOptions { class: Class::Delta, segment_bytes: STAGED_SEGMENT_BYTES, ..LogOptions::default() }
+}
+
+/// How changelogs of jobs behave.
+pub(super) fn changelog_options() -> LogOptions {
+    LogOptions { class: Class::Delta, ..LogOptions::default() }
+}
+
 impl Partitions {
     /// Over a shard's store; none is hosted yet.
     #[must_use]
@@ -202,10 +212,7 @@ impl Partitions {
     /// [`PartitionError::NotHosted`] if the partition is not of this shard, [`PartitionError::Create`].
     pub async fn staged_log(&self, topic: TopicId, partition: i32) -> Result<Log, PartitionError> {
         self.hosted(topic, partition)?;
-        let key = LogKey::staged(topic, partition);
-        let options =
-            LogOptions { class: Class::Delta, segment_bytes: STAGED_SEGMENT_BYTES, ..LogOptions::default() };
-        self.log_of(key, options).await
+        self.log_of(LogKey::staged(topic, partition), staged_options()).await
     }
 
     /// The log of this name, made if there is none.
@@ -225,8 +232,7 @@ impl Partitions {
     /// # Errors
     /// [`PartitionError::Create`].
     pub async fn open_changelog(&self, topic: TopicId, partition: i32) -> Result<(), PartitionError> {
-        let options = LogOptions { class: Class::Delta, ..LogOptions::default() };
-        let log = self.log_of(LogKey::data(topic, partition), options).await?;
+        let log = self.log_of(LogKey::data(topic, partition), changelog_options()).await?;
         self.hosted.borrow_mut().insert((topic, partition), Hosted { log, log_append_time: false });
         Ok(())
     }
