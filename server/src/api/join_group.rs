@@ -73,3 +73,31 @@ fn refused(error_code: ErrorCode, member_id: String) -> JoinGroupResponse {
 fn millis(millis: i32) -> Duration {
     Duration::from_millis(u64::try_from(millis).unwrap_or(0))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// It would assign otherwise, and disturb a group in which nothing changed.
+    #[test]
+    fn an_older_leader_that_came_back_takes_its_former_self_for_the_leader() {
+        let answer = JoinAnswer {
+            error: None,
+            generation: 3,
+            protocol_type: Some("consumer".to_owned()),
+            protocol: Some("range".to_owned()),
+            leader: "new".to_owned(),
+            skip_assignment: true,
+            former_leader: Some("old".to_owned()),
+            member_id: "new".to_owned(),
+            members: vec![("new".to_owned(), None, bytes::Bytes::new())],
+        };
+        let older = response(8, answer.clone());
+        assert_eq!((older.leader.as_str(), older.skip_assignment, older.members.len()), ("old", false, 0));
+        let newer = response(9, answer.clone());
+        assert_eq!((newer.leader.as_str(), newer.skip_assignment, newer.members.len()), ("new", true, 1));
+        let usual = JoinAnswer { skip_assignment: false, former_leader: None, ..answer };
+        let leads = response(5, usual);
+        assert_eq!((leads.leader.as_str(), leads.members.len()), ("new", 1), "who leads as usual assigns");
+    }
+}
