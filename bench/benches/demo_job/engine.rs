@@ -122,7 +122,7 @@ impl Runner {
             if self.id == ShardId(0) && !self.under_way && self.since.elapsed() >= EPOCH {
                 self.epoch = self.epoch.next();
                 (self.since, self.under_way) = (Instant::now(), true);
-                self.tell(|epoch| Message::Barrier(epoch));
+                self.tell(Message::Barrier);
             }
             if idle {
                 yield_now().await;

@@ -8,7 +8,7 @@
 //! server has no setting yet by which an acknowledgement would not mean "synced". What it costs without a disk is measured on
 //! tmpfs instead, where a sync is nothing; frames and segments are written all the same.
 
-#![expect(clippy::unwrap_used, reason = "an error ends the bench")]
+#![expect(clippy::disallowed_types, reason = "the driver is no part of any simulated world")]
 
 mod driver;
 mod load;
