@@ -108,6 +108,8 @@ impl Peer {
 pub enum Answer {
     /// It is answered.
     Response(Response),
+    /// It is answered, out of memory that is given back when its peer has taken the answer.
+    Charged(Response, Charge),
     /// It wants no answer: a Produce with acks = 0.
     Nothing,
     /// It wants no answer, and its peer is to know all the same that it failed: the connection is closed when its turn
@@ -289,7 +291,7 @@ struct Held {
 impl pipeline::Held for Held {
     fn answered(&mut self, answer: &Answer) {
         let len = match answer {
-            Answer::Response(response) => response.records_len(),
+            Answer::Response(response) | Answer::Charged(response, _) => response.records_len(),
             Answer::Nothing | Answer::Close => 0,
         };
         self.response.shrink_to(len);
@@ -512,7 +514,7 @@ where
         let mut refused = false;
         for Finished { version, correlation_id, answer, .. } in finished {
             match answer {
-                Answer::Response(response) => {
+                Answer::Response(response) | Answer::Charged(response, _) => {
                     pieces.append(&mut encode_response(writer, *version, *correlation_id, response)?);
                 }
                 Answer::Nothing => {}

@@ -582,3 +582,41 @@ fn a_peer_that_does_not_read_is_not_read_ahead_for() {
     assert_eq!(fetched_ahead(i32::MAX, 1 << 20), 1, "one of any size is let in alone");
     assert_eq!(fetched_ahead(1 << 20, 0), 12);
 }
+
+/// What an answer was made out of is in use until its peer has taken it.
+#[test]
+fn the_memory_of_an_answer_is_given_back_when_it_is_taken() {
+    let (world, [server, client]) = world(10);
+    let address = SocketAddr::new(world.ip(server), PORT);
+    let memory = Budget::new(100 << 20);
+    let charged = memory.clone();
+    world.block_on(server, async move {
+        let listener = Listener::bind(address, ListenOptions::default()).await.unwrap();
+        Acceptor::start(listener, AcceptorOptions::default(), move |_| {
+            let memory = charged.clone();
+            move |_: Request| {
+                let memory = memory.clone();
+                async move {
+                    let records = Some(RecordSet::from(Bytes::from(vec![7; 20 << 20])));
+                    let partitions = vec![PartitionData { records, ..Default::default() }];
+                    let topic = FetchableTopicResponse { partitions, ..Default::default() };
+                    let response = FetchResponse { responses: vec![topic], ..Default::default() };
+                    Answer::Charged(response.into(), memory.charge(20 << 20).await)
+                }
+            }
+        })
+    });
+    world.block_on(client, async {
+        let mut raw = Raw::connect(address).await;
+        for id in 0..2 {
+            raw.send(id, &FetchRequest { max_bytes: 20 << 20, ..Default::default() }).await;
+        }
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(memory.in_use(), 40 << 20);
+        for id in 0..2 {
+            raw.receive::<FetchRequest>(id).await;
+        }
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(memory.in_use(), 0);
+    });
+}

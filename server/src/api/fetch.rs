@@ -12,6 +12,8 @@ use super::{
 use crate::shard::{Isolation, ReadFrom, ReadOutcome};
 use futures_util::future::{join_all, select_all};
 use millrace_net::{
+    budget::{Budget, Charge},
+    connection::Answer,
     kafka::{
         ErrorCode,
         fetch::{EpochEndOffset, FetchRequest, FetchResponse, PartitionData},
@@ -30,6 +32,10 @@ const READ_COMMITTED: i8 = 1;
 /// The most bytes of records in a response, whatever the client says: what is queued for a socket is memory.
 const RESPONSE_BYTES_MAX: usize = 64 << 20;
 
+/// The most bytes of records in a response when too much waits for slow readers already. Small enough for thousands of
+/// connections, large enough that who reads on notices little.
+const SHORT_RESPONSE_BYTES_MAX: usize = 256 << 10;
+
 /// A partition to be read on its owner, and its place in the plan.
 #[derive(Clone, Debug)]
 struct Part {
@@ -46,16 +52,14 @@ struct Bounds {
     deadline: Instant,
 }
 
-pub(super) async fn answer(
-    asker: &Asker,
-    session: &RefCell<FetchSession>,
-    request: FetchRequest,
-) -> FetchResponse {
+pub(super) async fn answer(asker: &Asker, session: &RefCell<FetchSession>, request: FetchRequest) -> Answer {
     let by_id = asker.version >= IDS_FROM;
     let planned = session.borrow_mut().plan(&request, by_id, new_session_id());
     let plan = match planned {
         Ok(plan) => plan,
-        Err(error_code) => return FetchResponse { error_code, ..Default::default() },
+        Err(error_code) => {
+            return Answer::Response(FetchResponse { error_code, ..Default::default() }.into());
+        }
     };
     let wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0));
     let bounds = Bounds {
@@ -68,15 +72,37 @@ pub(super) async fn answer(
         },
         deadline: Instant::now() + wait,
     };
-    let read = read_enough(asker, &plan.wanted, bounds).await;
-    session.borrow_mut().answer(plan, read)
+    let (read, memory) = read_enough(asker, &plan.wanted, bounds).await;
+    let response = session.borrow_mut().answer(plan, read).into();
+    match memory {
+        Some(memory) => Answer::Charged(response, memory),
+        None => Answer::Response(response),
+    }
+}
+
+/// Takes memory for what a fetch may bring, for as long as it waits to be taken. Without it a fetch is still answered, but
+/// with less: slow readers hold up nobody else.
+fn charge(unsent: &Budget, bounds: Bounds, wanted: &[Wanted]) -> (Option<Charge>, Bounds) {
+    let all: usize =
+        wanted.iter().map(|one| usize::try_from(one.fetch.partition_max_bytes).unwrap_or(0)).sum();
+    let memory = unsent.try_charge(bounds.bytes_max.min(all));
+    let bytes_max = match &memory {
+        Some(_) => bounds.bytes_max,
+        None => bounds.bytes_max.min(SHORT_RESPONSE_BYTES_MAX),
+    };
+    (memory, Bounds { bytes_max, bytes_min: bounds.bytes_min.min(bytes_max), ..bounds })
 }
 
 /// Reads, and reads again whenever there is more, until there is enough, something is wrong, or the time is over.
-async fn read_enough(asker: &Asker, wanted: &[Wanted], bounds: Bounds) -> Vec<PartitionData> {
+async fn read_enough(
+    asker: &Asker,
+    wanted: &[Wanted],
+    allowed: Bounds,
+) -> (Vec<PartitionData>, Option<Charge>) {
     let (parts, mut answers) = locate(asker, wanted);
     let refused = answers.iter().any(|answer| answer.error_code != ErrorCode::NONE);
     loop {
+        let (mut memory, bounds) = charge(asker.shard.unsent(), allowed, wanted);
         let mut outcomes = read_once(asker, &parts, bounds).await;
         outcomes.sort_by_key(|(at, _)| *at);
         let mut left = bounds.bytes_max;
@@ -102,8 +128,12 @@ async fn read_enough(asker: &Asker, wanted: &[Wanted], bounds: Bounds) -> Vec<Pa
         let enough = read >= bounds.bytes_min.max(1) || bounds.bytes_min == 0;
         if enough || failed || refused || parts.is_empty() || Instant::now() >= bounds.deadline {
             asker.shard.counters().fetched(read as u64);
-            return answers;
+            if let Some(memory) = &mut memory {
+                memory.shrink_to(read);
+            }
+            return (answers, memory);
         }
+        drop(memory);
         wait_for_more(asker, &parts, &seen, bounds).await;
     }
 }
@@ -204,4 +234,41 @@ fn fill(answer: &mut PartitionData, outcome: ReadOutcome) {
 /// A positive number that a client can't confuse with one of an earlier connection.
 fn new_session_id() -> i32 {
     i32::try_from(random_u64() >> 33).unwrap_or(i32::MAX).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::fetch_session::Place;
+    use millrace_net::kafka::fetch::FetchPartition;
+
+    /// What a fetch of two partitions, of so many bytes each, may read and holds meanwhile.
+    fn charged(unsent: &Budget, bytes_max: usize, each: i32) -> (usize, Option<Charge>) {
+        let wanted = [0, 1].map(|partition| Wanted {
+            place: Place { topic: "t".to_owned(), topic_id: uuid::Uuid::nil(), partition },
+            fetch: FetchPartition { partition, partition_max_bytes: each, ..Default::default() },
+        });
+        let deadline = Instant::from_nanos(0);
+        let bounds =
+            Bounds { bytes_max, bytes_min: bytes_max, isolation: Isolation::ReadUncommitted, deadline };
+        let (memory, bounds) = charge(unsent, bounds, &wanted);
+        assert!(bounds.bytes_min <= bounds.bytes_max, "it can have enough");
+        (bounds.bytes_max, memory)
+    }
+
+    #[test]
+    fn a_fetch_holds_what_it_may_bring_and_is_short_when_others_hold_all() {
+        let unsent = Budget::new(100 << 20);
+        let (bytes_max, first) = charged(&unsent, 50 << 20, 1 << 20);
+        assert_eq!((bytes_max, unsent.in_use()), (50 << 20, 2 << 20), "its partitions bound it too");
+        let (bytes_max, second) = charged(&unsent, 50 << 20, 90 << 20);
+        assert_eq!((bytes_max, unsent.in_use()), (50 << 20, 52 << 20));
+        let (bytes_max, third) = charged(&unsent, 50 << 20, 90 << 20);
+        assert_eq!((bytes_max, third.is_none(), unsent.in_use()), (SHORT_RESPONSE_BYTES_MAX, true, 52 << 20));
+        let (bytes_max, _) = charged(&unsent, 1000, 90 << 20);
+        assert_eq!(bytes_max, 1000, "there is room for that");
+        drop((first, second));
+        assert!(charged(&unsent, 50 << 20, 90 << 20).1.is_some());
+        assert_eq!(unsent.in_use(), 0);
+    }
 }

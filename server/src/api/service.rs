@@ -44,9 +44,7 @@ impl Handler for Service {
         async move {
             match request.body {
                 RequestBody::Produce(body) => produce::answer(&asker, body).await,
-                RequestBody::Fetch(body) => {
-                    Answer::Response(Response::Fetch(fetch::answer(&asker, &session, body).await))
-                }
+                RequestBody::Fetch(body) => fetch::answer(&asker, &session, body).await,
                 body => Answer::Response(answer(&asker, body).await),
             }
         }

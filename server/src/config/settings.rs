@@ -116,7 +116,8 @@ settings! {
     memory: MemorySettings {
         /// Per shard: tails of partitions, read cache and indexes.
         log_bytes: ByteSize = ByteSize(256 << 20);
-        /// Per shard: requests being received and answered, over all connections.
+        /// Per shard: requests being received and answered, over all connections; as much again for records that wait to be
+        /// taken.
         connection_bytes: ByteSize = ByteSize(256 << 20);
     }
 

@@ -12,7 +12,7 @@ use crate::{
     job::{Controller, Dataflow, epochs::Epochs},
 };
 use millrace_engine::registry::Registry;
-use millrace_net::listener::Acceptor;
+use millrace_net::{budget::Budget, listener::Acceptor};
 use millrace_record::TopicId;
 use millrace_runtime::ShardId;
 use millrace_storage::{Class, LogOptions};
@@ -77,6 +77,8 @@ struct Inner {
     coordinator: Coordinator,
     producer_ids: ProducerIds,
     counters: Counters,
+    /// For records in responses that wait to be taken.
+    unsent: Budget,
     registry: Registry,
     dataflow: Dataflow,
     controller: Controller,
@@ -119,6 +121,8 @@ impl Context {
     #[must_use]
     pub fn new(parts: Parts) -> Self {
         let Parts { id, count, options, calls, partitions, coordinator, registry, dataflow } = parts;
+        let unsent_bytes_max =
+            usize::try_from(options.config.memory.connection_bytes.0).unwrap_or(usize::MAX);
         Self(Rc::new(Inner {
             id,
             count,
@@ -129,6 +133,7 @@ impl Context {
             coordinator,
             producer_ids: ProducerIds::default(),
             counters: Counters::default(),
+            unsent: Budget::new(unsent_bytes_max),
             registry,
             dataflow,
             controller: Controller::default(),
@@ -203,6 +208,12 @@ impl Context {
 
     pub(super) fn set_epochs(&self, epochs: Epochs) {
         assert!(self.0.epochs.set(epochs).is_ok(), "jobs are recovered once");
+    }
+
+    /// The memory of records in responses that wait for their clients, all connections of this shard together.
+    #[must_use]
+    pub fn unsent(&self) -> &Budget {
+        &self.0.unsent
     }
 
     /// What is counted.
