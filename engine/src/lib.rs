@@ -86,6 +86,8 @@ pub mod data;
 pub mod epoch;
 pub mod exchange;
 pub mod failure;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod key;
 pub mod metrics;
 pub mod operator;

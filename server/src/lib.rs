@@ -27,6 +27,8 @@ pub mod coordinator;
 pub mod demo;
 pub mod embed;
 pub mod exit;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod group;
 pub mod job;
 pub mod shard;

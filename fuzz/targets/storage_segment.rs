@@ -1,0 +1,4 @@
+//! Segments.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| millrace_storage::fuzzing::segment(bytes));
