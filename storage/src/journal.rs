@@ -29,7 +29,7 @@ use crate::{
 use entry::{Checkpoint, Entry};
 use files::JournalFile;
 use frame::{FRAME_HEADER_LEN, FRAME_LEN_MAX};
-use millrace_runtime::{BLOCK_SIZE, random_bytes};
+use millrace_runtime::{BLOCK_SIZE, Latencies, random_bytes};
 use queues::{Pending, Queues};
 use std::{
     cell::RefCell,
@@ -129,6 +129,8 @@ pub struct JournalStats {
     pub files_freed: u64,
     /// How often appends had to wait because no file was free.
     pub stalls: u64,
+    /// How long it took to write frames, and to sync those that are to be.
+    pub writes: Latencies,
 }
 
 impl Journal {

@@ -12,5 +12,6 @@
 mod process;
 
 mod check;
+mod metrics;
 mod serve;
 mod topic;

@@ -182,6 +182,15 @@ impl Server {
         wait(&mut child).unwrap_or_else(|| panic!("the server did not end in time\n{}", self.log()))
     }
 
+    /// Where its admin interface is: the log says it.
+    pub(crate) fn admin_address(&self) -> SocketAddr {
+        let log = self.log();
+        let lines = log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        let mut said = lines.filter(|line| line["fields"]["message"] == "admin interface");
+        let said = said.next_back().unwrap();
+        said["fields"]["address"].as_str().unwrap().parse().unwrap()
+    }
+
     /// All that it has logged, since the first start in its directory.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap()

@@ -20,6 +20,7 @@ use millrace_net::{
     },
     wire::RecordSet,
 };
+use millrace_record::TopicId;
 use millrace_runtime::{Instant, ShardId, random_u64, timeout};
 use std::{cell::RefCell, collections::BTreeMap, time::Duration};
 
@@ -127,7 +128,7 @@ async fn read_enough(
         }
         let enough = read >= bounds.bytes_min.max(1) || bounds.bytes_min == 0;
         if enough || failed || refused || parts.is_empty() || Instant::now() >= bounds.deadline {
-            asker.shard.counters().fetched(read as u64);
+            count(asker, wanted, &answers);
             if let Some(memory) = &mut memory {
                 memory.shrink_to(read);
             }
@@ -135,6 +136,19 @@ async fn read_enough(
         }
         drop(memory);
         wait_for_more(asker, &parts, &seen, bounds).await;
+    }
+}
+
+/// Counts what is handed out.
+fn count(asker: &Asker, wanted: &[Wanted], answers: &[PartitionData]) {
+    let image = asker.shard.image();
+    for (Wanted { place, .. }, answer) in wanted.iter().zip(answers) {
+        let bytes = answer.records.as_ref().map_or(0, RecordSet::len);
+        let by_name = || image.topic(&place.topic).map(|topic| topic.id);
+        let topic = if place.topic.is_empty() { Some(TopicId(place.topic_id)) } else { by_name() };
+        if let (Some(topic), true) = (topic, bytes > 0) {
+            asker.shard.counters().fetched(topic, bytes as u64);
+        }
     }
 }
 

@@ -63,6 +63,7 @@ async fn appended(asker: &Asker, request: ProduceRequest) -> ProduceResponse {
         for (partition_at, data) in topic.partition_data.into_iter().enumerate() {
             let mut answer =
                 PartitionProduceResponse { index: data.index, base_offset: -1, ..Default::default() };
+            let bytes = data.records.as_ref().map_or(0, RecordSet::len);
             let hosted = found.as_ref().filter(|found| (0..found.partitions).contains(&data.index));
             let unknown = if topic.name.is_empty() && found.is_none() {
                 ErrorCode::UNKNOWN_TOPIC_ID
@@ -91,6 +92,7 @@ async fn appended(asker: &Asker, request: ProduceRequest) -> ProduceResponse {
                     });
                 }
                 Err(refusal) => {
+                    asker.shard.counters().rejected(refusal.code, bytes as u64);
                     answer.error_code = refusal.code;
                     answer.error_message = refusal.message;
                     answer.record_errors = refusal.records;
@@ -151,9 +153,17 @@ async fn append(
                 .into_iter()
                 .map(|part| {
                     let header = *part.batch.header();
-                    there.counters().appended(u64::from(header.record_count), u64::from(header.kafka_len));
+                    let (records, bytes) = (u64::from(header.record_count), u64::from(header.kafka_len));
                     let appended = there.partitions().append(part.topic, part.partition, part.batch);
-                    async move { (part.place, appended.await) }
+                    let there = there.clone();
+                    async move {
+                        let appended = appended.await;
+                        match &appended {
+                            Ok(_) => there.counters().appended(part.topic, records, bytes),
+                            Err(error) => there.counters().rejected(error.code(), bytes),
+                        }
+                        (part.place, appended)
+                    }
                 })
                 .collect();
             join_all(appends)

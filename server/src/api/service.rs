@@ -7,7 +7,7 @@ use super::{
     metadata, offset_commit, offset_delete, offset_fetch, offset_for_leader_epoch, produce, sasl_handshake,
     sync_group,
 };
-use crate::shard::Context;
+use crate::shard::{Context, UnderWay};
 use millrace_net::{
     connection::{Answer, Handler, Peer},
     kafka::{Request, RequestBody, Response},
@@ -39,9 +39,10 @@ impl Handler for Service {
             peer: self.peer.remote,
             reached: self.peer.local,
         };
-        self.shard.counters().request(request.header.api);
+        let under_way = UnderWay::begin(self.shard.clone(), request.header.api);
         let session = Rc::clone(&self.session);
         async move {
+            let _under_way = under_way;
             match request.body {
                 RequestBody::Produce(body) => produce::answer(&asker, body).await,
                 RequestBody::Fetch(body) => fetch::answer(&asker, &session, body).await,

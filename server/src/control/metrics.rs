@@ -1,12 +1,35 @@
 //! Metrics in Prometheus' text format, gathered from the shards when they are asked for.
 
+use millrace_net::connection::Traffic;
+use millrace_runtime::Latencies;
+use millrace_storage::JournalStats;
 use prometheus_client::{
     collector::Collector,
-    encoding::{DescriptorEncoder, EncodeMetric, text},
-    metrics::{counter::ConstCounter, gauge::ConstGauge},
+    encoding::{DescriptorEncoder, EncodeLabelValue, EncodeMetric, MetricEncoder, NoLabelSet, text},
+    metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
     registry::Registry,
 };
 use std::{collections::BTreeMap, fmt};
+
+/// Requests of one API.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RequestCounts {
+    /// How long they took, from their last byte to their answer; long polls with their waiting.
+    pub latencies: Latencies,
+    /// Those that are being answered at the moment.
+    pub in_flight: u64,
+}
+
+/// What went into a topic and out of it, for clients.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TopicCounts {
+    /// Records appended.
+    pub records_in: u64,
+    /// Bytes of batches appended.
+    pub bytes_in: u64,
+    /// Bytes of batches sent.
+    pub bytes_out: u64,
+}
 
 /// A partition's figures.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,18 +56,26 @@ pub struct GroupLag {
 /// What one shard tells.
 #[derive(Clone, Debug, Default)]
 pub struct ShardMetrics {
-    /// Requests answered, by API.
-    pub requests: BTreeMap<&'static str, u64>,
-    /// Records appended for producers.
-    pub records_in: u64,
-    /// Bytes of batches appended for producers.
-    pub bytes_in: u64,
-    /// Bytes of batches sent to consumers.
-    pub bytes_out: u64,
+    /// Requests, by API.
+    pub requests: BTreeMap<&'static str, RequestCounts>,
+    /// Topics, by name: appends to the shard's partitions, and fetches over the shard's connections.
+    pub topics: BTreeMap<String, TopicCounts>,
+    /// Bytes of records that were refused, by Kafka's name of the error.
+    pub rejected: BTreeMap<String, u64>,
     /// Connections at the moment.
     pub connections: u64,
+    /// What connections have done.
+    pub traffic: Traffic,
     /// Bytes of requests in flight at the moment.
     pub in_flight_bytes: u64,
+    /// Their budget.
+    pub in_flight_bytes_max: u64,
+    /// Bytes that tails and caches of the log hold at the moment.
+    pub log_bytes: u64,
+    /// Their budget.
+    pub log_bytes_max: u64,
+    /// What the journal has done.
+    pub journal: JournalStats,
     /// The shard's partitions of topics, by topic and number.
     pub partitions: BTreeMap<(String, i32), PartitionCounts>,
     /// What the groups coordinated here committed.
@@ -63,124 +94,250 @@ pub fn encode(shards: Vec<ShardMetrics>) -> Result<String, fmt::Error> {
     Ok(out)
 }
 
+/// A figure that each shard has one of: its name without prefix and suffix, what it is, whether it only rises, and where
+/// it stands.
+type Figure = (&'static str, &'static str, Kind, fn(&ShardMetrics) -> u64);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Counter,
+    Gauge,
+}
+
+const PER_SHARD: &[Figure] = &[
+    ("connections", "Open connections", Kind::Gauge, |shard| shard.connections),
+    ("connections_accepted", "Connections accepted", Kind::Counter, |shard| shard.traffic.connections),
+    (
+        "connections_faulted",
+        "Connections closed because their peer broke the protocol or stopped within a request",
+        Kind::Counter,
+        |shard| shard.traffic.faults,
+    ),
+    ("network_received_bytes", "Bytes received from clients", Kind::Counter, |shard| {
+        shard.traffic.received_bytes
+    }),
+    ("network_sent_bytes", "Bytes sent to clients", Kind::Counter, |shard| shard.traffic.sent_bytes),
+    ("in_flight_bytes", "Bytes of requests in flight", Kind::Gauge, |shard| shard.in_flight_bytes),
+    ("in_flight_bytes_max", "Budget of bytes of requests in flight", Kind::Gauge, |shard| {
+        shard.in_flight_bytes_max
+    }),
+    ("log_memory_bytes", "Bytes of tails and caches of the log", Kind::Gauge, |shard| shard.log_bytes),
+    ("log_memory_bytes_max", "Budget of bytes of tails and caches of the log", Kind::Gauge, |shard| {
+        shard.log_bytes_max
+    }),
+    ("journal_frames", "Frames written to the journal", Kind::Counter, |shard| shard.journal.frames),
+    ("journal_bytes", "Bytes written to the journal, padding included", Kind::Counter, |shard| {
+        shard.journal.bytes
+    }),
+    ("journal_entries", "Entries in the journal's frames", Kind::Counter, |shard| shard.journal.entries),
+    (
+        "journal_stalls",
+        "Times that appends waited because no file of the journal was free",
+        Kind::Counter,
+        |shard| shard.journal.stalls,
+    ),
+];
+
+/// A figure that each topic has one of.
+type TopicFigure = (&'static str, &'static str, fn(&TopicCounts) -> u64);
+
+const PER_TOPIC: &[TopicFigure] = &[
+    ("topic_records_in", "Records appended for producers", |topic| topic.records_in),
+    ("topic_bytes_in", "Bytes of batches appended for producers", |topic| topic.bytes_in),
+    ("topic_bytes_out", "Bytes of batches sent to consumers", |topic| topic.bytes_out),
+];
+
+/// A figure that each partition has one of.
+type PartitionFigure = (&'static str, &'static str, fn(&PartitionCounts) -> i64);
+
+const PER_PARTITION: &[PartitionFigure] = &[
+    ("log_start_offset", "First offset of a partition", |counts| counts.log_start),
+    ("high_watermark", "End of what is durable in a partition", |counts| counts.high_watermark),
+];
+
 #[derive(Debug)]
 struct Snapshot(Vec<ShardMetrics>);
 
 impl Collector for Snapshot {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        self.per_shard(&mut encoder, "records_in", "Records appended for producers", |shard| {
-            shard.records_in
-        })?;
-        self.per_shard(&mut encoder, "bytes_in", "Bytes of batches appended for producers", |shard| {
-            shard.bytes_in
-        })?;
-        self.per_shard(&mut encoder, "bytes_out", "Bytes of batches sent to consumers", |shard| {
-            shard.bytes_out
-        })?;
-        self.requests(&mut encoder)?;
-        self.gauge(&mut encoder, "connections", "Open connections", |shard| shard.connections)?;
-        let help = "Bytes of requests in flight";
-        self.gauge(&mut encoder, "in_flight_bytes", help, |shard| shard.in_flight_bytes)?;
-        self.partitions(&mut encoder)?;
-        self.lag(&mut encoder)
+        let encoder = &mut encoder;
+        let version = [("version", env!("CARGO_PKG_VERSION"))];
+        gauges(encoder, "build_info", "1 for the version that runs", [(version, 1)])?;
+        for (name, help, kind, value) in PER_SHARD {
+            let values = self.shards().map(|(shard, metrics)| ([("shard", shard)], value(metrics)));
+            match kind {
+                Kind::Counter => counters(encoder, name, help, values)?,
+                Kind::Gauge => {
+                    gauges(encoder, name, help, values.map(|(labels, value)| (labels, signed(value))))?;
+                }
+            }
+        }
+        self.requests(encoder)?;
+        self.topics(encoder)?;
+        self.partitions(encoder)?;
+        self.lag(encoder)
     }
 }
 
 impl Snapshot {
-    fn per_shard(
-        &self,
-        encoder: &mut DescriptorEncoder<'_>,
-        name: &str,
-        help: &str,
-        value: impl Fn(&ShardMetrics) -> u64,
-    ) -> fmt::Result {
-        let kind = ConstCounter::new(0u64).metric_type();
-        let mut family = encoder.encode_descriptor(name, help, None, kind)?;
-        for (shard, metrics) in self.0.iter().enumerate() {
-            let labels = [("shard", shard.to_string())];
-            ConstCounter::new(value(metrics)).encode(family.encode_family(&labels)?)?;
-        }
-        Ok(())
-    }
-
-    fn gauge(
-        &self,
-        encoder: &mut DescriptorEncoder<'_>,
-        name: &str,
-        help: &str,
-        value: impl Fn(&ShardMetrics) -> u64,
-    ) -> fmt::Result {
-        let kind = ConstGauge::new(0i64).metric_type();
-        let mut family = encoder.encode_descriptor(name, help, None, kind)?;
-        for (shard, metrics) in self.0.iter().enumerate() {
-            let labels = [("shard", shard.to_string())];
-            let value = i64::try_from(value(metrics)).unwrap_or(i64::MAX);
-            ConstGauge::new(value).encode(family.encode_family(&labels)?)?;
-        }
-        Ok(())
+    fn shards(&self) -> impl Iterator<Item = (String, &ShardMetrics)> {
+        self.0.iter().enumerate().map(|(shard, metrics)| (shard.to_string(), metrics))
     }
 
     fn requests(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let kind = ConstCounter::new(0u64).metric_type();
-        let mut family = encoder.encode_descriptor("requests", "Requests answered", None, kind)?;
-        for (shard, metrics) in self.0.iter().enumerate() {
-            for (api, count) in &metrics.requests {
-                let labels = [("shard", shard.to_string()), ("api", (*api).to_owned())];
-                ConstCounter::new(*count).encode(family.encode_family(&labels)?)?;
+        let all = || {
+            self.shards().flat_map(|(shard, metrics)| {
+                metrics.requests.iter().map(move |(api, counts)| {
+                    ([("shard", shard.clone()), ("api", (*api).to_owned())], counts)
+                })
+            })
+        };
+        let help = "Requests, from their last byte to their answer; long polls with their waiting";
+        histograms(
+            encoder,
+            "request_duration_seconds",
+            help,
+            all().map(|(labels, it)| (labels, it.latencies)),
+        )?;
+        let in_flight = all().map(|(labels, counts)| (labels, signed(counts.in_flight)));
+        gauges(encoder, "requests_in_flight", "Requests that are being answered", in_flight)?;
+        let writes = self.shards().map(|(shard, metrics)| ([("shard", shard)], metrics.journal.writes));
+        let help = "Frames written to the journal and made durable";
+        histograms(encoder, "journal_write_duration_seconds", help, writes)
+    }
+
+    /// Summed up: a topic's partitions and its readers are on any shard.
+    fn topics(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mut topics: BTreeMap<&str, TopicCounts> = BTreeMap::new();
+        let mut rejected: BTreeMap<&str, u64> = BTreeMap::new();
+        for shard in &self.0 {
+            for (topic, counts) in &shard.topics {
+                let sum = topics.entry(topic).or_default();
+                sum.records_in += counts.records_in;
+                sum.bytes_in += counts.bytes_in;
+                sum.bytes_out += counts.bytes_out;
+            }
+            for (code, bytes) in &shard.rejected {
+                *rejected.entry(code).or_default() += bytes;
             }
         }
-        Ok(())
+        for (name, help, value) in PER_TOPIC {
+            let values = topics.iter().map(|(topic, counts)| ([("topic", *topic)], value(counts)));
+            counters(encoder, name, help, values)?;
+        }
+        let rejected = rejected.into_iter().map(|(code, bytes)| ([("error", code)], bytes));
+        counters(encoder, "produce_rejected_bytes", "Bytes of records that were refused", rejected)
     }
 
     fn partitions(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        type Pick = fn(&PartitionCounts) -> i64;
-        let figures: [(&str, &str, Pick); 2] = [
-            ("log_start_offset", "First offset of a partition", |counts| counts.log_start),
-            ("high_watermark", "End of what is durable in a partition", |counts| counts.high_watermark),
-        ];
-        let kind = ConstGauge::new(0i64).metric_type();
-        for (name, help, pick) in figures {
-            let mut family = encoder.encode_descriptor(name, help, None, kind)?;
-            for ((topic, partition), counts) in self.0.iter().flat_map(|shard| &shard.partitions) {
-                let labels = [("topic", topic.clone()), ("partition", partition.to_string())];
-                ConstGauge::new(pick(counts)).encode(family.encode_family(&labels)?)?;
-            }
+        for (name, help, value) in PER_PARTITION {
+            let all = self.0.iter().flat_map(|shard| &shard.partitions);
+            let values = all.map(|((topic, partition), counts)| {
+                ([("topic", topic.clone()), ("partition", partition.to_string())], value(counts))
+            });
+            gauges(encoder, name, help, values)?;
         }
         Ok(())
     }
 
     /// Groups are coordinated on one shard, and the partitions that they read owned by another.
     fn lag(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let kind = ConstGauge::new(0i64).metric_type();
-        let help = "Records of a partition that a group has not committed";
-        let mut family = encoder.encode_descriptor("consumer_lag", help, None, kind)?;
-        for lag in self.0.iter().flat_map(|shard| &shard.groups) {
+        let lags = self.0.iter().flat_map(|shard| &shard.groups).filter_map(|lag| {
             let place = (lag.topic.clone(), lag.partition);
-            let Some(counts) = self.0.iter().find_map(|shard| shard.partitions.get(&place)) else { continue };
+            let counts = self.0.iter().find_map(|shard| shard.partitions.get(&place))?;
             let labels = [
                 ("group", lag.group.clone()),
                 ("topic", lag.topic.clone()),
                 ("partition", lag.partition.to_string()),
             ];
             let behind = (counts.high_watermark - lag.committed.max(counts.log_start)).max(0);
-            ConstGauge::new(behind).encode(family.encode_family(&labels)?)?;
-        }
-        Ok(())
+            Some((labels, behind))
+        });
+        gauges(encoder, "consumer_lag", "Records of a partition that a group has not committed", lags)
     }
+}
+
+/// Labels of one value: names and values.
+type Labels<V, const N: usize> = [(&'static str, V); N];
+
+fn family<V: EncodeLabelValue, T: EncodeMetric, const N: usize>(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    kind: MetricType,
+    values: impl IntoIterator<Item = (Labels<V, N>, T)>,
+) -> fmt::Result {
+    let mut family = encoder.encode_descriptor(name, help, None, kind)?;
+    for (labels, value) in values {
+        value.encode(family.encode_family(&labels)?)?;
+    }
+    Ok(())
+}
+
+fn counters<V: EncodeLabelValue, const N: usize>(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    values: impl IntoIterator<Item = (Labels<V, N>, u64)>,
+) -> fmt::Result {
+    let values = values.into_iter().map(|(labels, value)| (labels, ConstCounter::new(value)));
+    family(encoder, name, help, MetricType::Counter, values)
+}
+
+fn gauges<V: EncodeLabelValue, const N: usize>(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    values: impl IntoIterator<Item = (Labels<V, N>, i64)>,
+) -> fmt::Result {
+    let values = values.into_iter().map(|(labels, value)| (labels, ConstGauge::new(value)));
+    family(encoder, name, help, MetricType::Gauge, values)
+}
+
+fn histograms<V: EncodeLabelValue, const N: usize>(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    values: impl IntoIterator<Item = (Labels<V, N>, Latencies)>,
+) -> fmt::Result {
+    let values = values.into_iter().map(|(labels, value)| (labels, Histogram(value)));
+    family(encoder, name, help, MetricType::Histogram, values)
+}
+
+struct Histogram(Latencies);
+
+impl EncodeMetric for Histogram {
+    fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
+        let buckets = self.0.buckets();
+        let buckets: Vec<(f64, u64)> = buckets
+            .map(|(bound, count)| (bound.map_or(f64::INFINITY, |bound| bound.as_secs_f64()), count))
+            .collect();
+        encoder.encode_histogram::<NoLabelSet>(self.0.sum().as_secs_f64(), self.0.count(), &buckets, None)
+    }
+
+    fn metric_type(&self) -> MetricType {
+        MetricType::Histogram
+    }
+}
+
+/// Gauges are signed, and nothing here comes near the limit.
+fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     #[test]
-    fn lag_is_what_lies_between_commit_and_watermark() {
+    fn what_shards_tell_is_text() {
         let owner = ShardMetrics {
             partitions: BTreeMap::from([(
                 ("t".to_owned(), 0),
                 PartitionCounts { log_start: 10, high_watermark: 100 },
             )]),
-            records_in: 7,
+            topics: BTreeMap::from([("t".to_owned(), TopicCounts { records_in: 7, ..Default::default() })]),
             ..Default::default()
         };
         let lag = |group: &str, committed| GroupLag {
@@ -189,10 +346,22 @@ mod tests {
             partition: 0,
             committed,
         };
-        let coordinator = ShardMetrics { groups: vec![lag("g", 40), lag("old", 3)], ..Default::default() };
+        let mut latencies = Latencies::default();
+        [40, 60, 20_000_000].into_iter().for_each(|micros| latencies.record(Duration::from_micros(micros)));
+        let coordinator = ShardMetrics {
+            groups: vec![lag("g", 40), lag("old", 3)],
+            topics: BTreeMap::from([("t".to_owned(), TopicCounts { records_in: 2, ..Default::default() })]),
+            requests: BTreeMap::from([("Fetch", RequestCounts { latencies, in_flight: 4 })]),
+            ..Default::default()
+        };
         let text = encode(vec![owner, coordinator]).unwrap();
         for line in [
-            "millrace_records_in_total{shard=\"0\"} 7",
+            "millrace_topic_records_in_total{topic=\"t\"} 9",
+            "millrace_requests_in_flight{shard=\"1\",api=\"Fetch\"} 4",
+            "millrace_request_duration_seconds_bucket{le=\"0.00005\",shard=\"1\",api=\"Fetch\"} 1",
+            "millrace_request_duration_seconds_bucket{le=\"10.0\",shard=\"1\",api=\"Fetch\"} 2",
+            "millrace_request_duration_seconds_bucket{le=\"+Inf\",shard=\"1\",api=\"Fetch\"} 3",
+            "millrace_request_duration_seconds_count{shard=\"1\",api=\"Fetch\"} 3",
             "millrace_high_watermark{topic=\"t\",partition=\"0\"} 100",
             "millrace_consumer_lag{group=\"g\",topic=\"t\",partition=\"0\"} 60",
             "millrace_consumer_lag{group=\"old\",topic=\"t\",partition=\"0\"} 90",
@@ -200,5 +369,43 @@ mod tests {
             assert!(text.contains(line), "{line} is not in\n{text}");
         }
         assert!(text.ends_with("# EOF\n"));
+    }
+
+    /// The page has a row for each metric, and none for others.
+    #[test]
+    fn the_page_tells_every_metric() {
+        let labelled = ShardMetrics {
+            requests: BTreeMap::from([("Fetch", RequestCounts::default())]),
+            topics: BTreeMap::from([("t".to_owned(), TopicCounts::default())]),
+            rejected: BTreeMap::from([("CORRUPT_MESSAGE".to_owned(), 1)]),
+            partitions: BTreeMap::from([(("t".to_owned(), 0), PartitionCounts::default())]),
+            groups: vec![GroupLag {
+                group: "g".to_owned(),
+                topic: "t".to_owned(),
+                partition: 0,
+                committed: 0,
+            }],
+            ..Default::default()
+        };
+        let text = encode(vec![labelled]).unwrap();
+        let mut rows = String::new();
+        for line in text.lines().filter_map(|line| line.strip_prefix("# HELP ")) {
+            let (name, help) = line.split_once(' ').unwrap();
+            let kind = text.lines().find_map(|line| line.strip_prefix(&format!("# TYPE {name} "))).unwrap();
+            let sample = text.lines().find(|line| line.starts_with(name)).unwrap();
+            let labels = sample.split(['{', '}']).nth(1).unwrap().split(',');
+            let labels = labels.filter_map(|label| label.split_once('=')).map(|(label, _)| label);
+            let labels: Vec<&str> = labels.filter(|label| *label != "le").collect();
+            let suffix = if kind == "counter" { "_total" } else { "" };
+            rows += &format!(
+                "| `{name}{suffix}` | {kind} | {} | {} |\n",
+                labels.join(", "),
+                help.trim_end_matches('.')
+            );
+        }
+        let page = include_str!("../../../docs/running.md");
+        let table = page.split("| name | kind | labels | what it is |\n|---|---|---|---|\n").nth(1).unwrap();
+        let table = table.split("\n\n").next().unwrap();
+        assert_eq!(table.trim(), rows.trim(), "docs/running.md should say:\n{rows}");
     }
 }

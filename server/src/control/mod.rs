@@ -9,7 +9,7 @@ mod watchdog;
 pub use admin::serve;
 pub use watchdog::watch;
 
-pub use metrics::{GroupLag, PartitionCounts, ShardMetrics, encode};
+pub use metrics::{GroupLag, PartitionCounts, RequestCounts, ShardMetrics, TopicCounts, encode};
 
 use crate::shard::Context;
 use millrace_runtime::{MailboxClosed, MailboxSender, spawn};

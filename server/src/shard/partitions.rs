@@ -10,8 +10,8 @@ use millrace_record::{
 };
 use millrace_runtime::unix_millis;
 use millrace_storage::{
-    AppendError as LogAppendError, Class, CreateError, FatalError, Isolation, Log, LogKey, LogKind,
-    LogOptions, LogStartError, ReadError as LogReadError, ReadRequest, Store, Watcher,
+    AppendError as LogAppendError, Class, CreateError, FatalError, Isolation, JournalStats, Log, LogKey,
+    LogKind, LogOptions, LogStartError, ReadError as LogReadError, ReadRequest, Store, Watcher,
 };
 use std::{cell::RefCell, collections::BTreeMap, fmt, future::Future};
 
@@ -198,6 +198,14 @@ impl Partitions {
     #[must_use]
     pub fn logs(&self) -> Vec<Log> {
         self.store.borrow().as_ref().map(Store::logs).unwrap_or_default()
+    }
+
+    /// What the journal has done, and how many bytes tails and caches hold; `None` once the store is closed.
+    #[must_use]
+    pub fn store_metrics(&self) -> Option<(JournalStats, u64)> {
+        let store = self.store.borrow();
+        let store = store.as_ref()?;
+        Some((store.journal_stats(), store.memory_bytes() as u64))
     }
 
     /// A log of this shard, if there is one of this name.

@@ -10,7 +10,7 @@ use super::{
 use crate::{fatal::FatalError, options::Durability};
 use bytes::BufMut;
 use millrace_record::HEADER_LEN;
-use millrace_runtime::{AlignedBuf, random_bytes};
+use millrace_runtime::{AlignedBuf, Instant, random_bytes};
 use std::rc::Rc;
 
 /// What the writer does next.
@@ -47,7 +47,9 @@ impl Journal {
             let next = self.prepare(&mut buffer, &mut taken);
             let written = match next {
                 Next::Frame(frame) => {
+                    let began = Instant::now();
                     let (result, returned) = self.put(&frame, buffer).await;
+                    self.state.borrow_mut().stats.writes.record(began.elapsed());
                     buffer = returned;
                     result.map(|()| self.complete(&frame, &mut taken))
                 }
