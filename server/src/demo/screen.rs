@@ -97,7 +97,11 @@ impl Screen {
             format!("{}  [{bar}]  {}", self.bold(&day[..10]), frame.pass),
             String::new(),
             self.dim(&format!(
-                "worst of the last {STANDINGS_DAYS} days    flights    average    worst hour's p95"
+                "{:<24}{:>10}{:>11}{:>13}  in the hour from",
+                format!("worst of the last {STANDINGS_DAYS} days"),
+                "flights",
+                "average",
+                "highest p95"
             )),
         ];
         for place in 0..standings {

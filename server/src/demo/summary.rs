@@ -160,7 +160,7 @@ impl Summary {
         lines.push(String::new());
         lines.push(
             "Readable after: from when a producer is given the flight that lets an hour close until a consumer has the\n\
-             hour's first row; flights and rows are durable by then. The second pass is dated a year later, or it were late."
+             hour's first row; flights and rows are durable by then. The second pass is dated a year later, or it would be late."
                 .to_owned(),
         );
         lines.join("\n")
@@ -216,7 +216,7 @@ fn per_second(count: u64, span: Duration) -> u64 {
 #[must_use]
 pub fn how_to_read(address: SocketAddr) -> String {
     format!(
-        "kcat -q -b {address} -C -t {DELAYS_TOPIC} -o beginning -e | head\n\
+        "kcat -q -b {address} -C -t {DELAYS_TOPIC} -o beginning -c 10\n\
          \n\
          python3 - <<'END'\n\
          from kafka import KafkaConsumer  # pip install kafka-python\n\
