@@ -1,5 +1,7 @@
 //! Metrics in Prometheus' text format, gathered from the shards when they are asked for.
 
+use super::job_metrics;
+use millrace_engine::metrics::JobMetrics;
 use millrace_net::connection::Traffic;
 use millrace_runtime::Latencies;
 use millrace_storage::JournalStats;
@@ -80,6 +82,8 @@ pub struct ShardMetrics {
     pub partitions: BTreeMap<(String, i32), PartitionCounts>,
     /// What the groups coordinated here committed.
     pub groups: Vec<GroupLag>,
+    /// What jobs do on this shard.
+    pub jobs: Vec<JobMetrics>,
 }
 
 /// The text of all shards' metrics.
@@ -175,7 +179,9 @@ impl Collector for Snapshot {
         self.requests(encoder)?;
         self.topics(encoder)?;
         self.partitions(encoder)?;
-        self.lag(encoder)
+        self.lag(encoder)?;
+        let jobs: Vec<&[JobMetrics]> = self.0.iter().map(|shard| shard.jobs.as_slice()).collect();
+        job_metrics::encode(encoder, &jobs)
     }
 }
 
@@ -258,9 +264,9 @@ impl Snapshot {
 }
 
 /// Labels of one value: names and values.
-type Labels<V, const N: usize> = [(&'static str, V); N];
+pub(super) type Labels<V, const N: usize> = [(&'static str, V); N];
 
-fn family<V: EncodeLabelValue, T: EncodeMetric, const N: usize>(
+pub(super) fn family<V: EncodeLabelValue, T: EncodeMetric, const N: usize>(
     encoder: &mut DescriptorEncoder<'_>,
     name: &str,
     help: &str,
@@ -274,7 +280,7 @@ fn family<V: EncodeLabelValue, T: EncodeMetric, const N: usize>(
     Ok(())
 }
 
-fn counters<V: EncodeLabelValue, const N: usize>(
+pub(super) fn counters<V: EncodeLabelValue, const N: usize>(
     encoder: &mut DescriptorEncoder<'_>,
     name: &str,
     help: &str,
@@ -284,7 +290,7 @@ fn counters<V: EncodeLabelValue, const N: usize>(
     family(encoder, name, help, MetricType::Counter, values)
 }
 
-fn gauges<V: EncodeLabelValue, const N: usize>(
+pub(super) fn gauges<V: EncodeLabelValue, const N: usize>(
     encoder: &mut DescriptorEncoder<'_>,
     name: &str,
     help: &str,
@@ -321,13 +327,17 @@ impl EncodeMetric for Histogram {
 }
 
 /// Gauges are signed, and nothing here comes near the limit.
-fn signed(value: u64) -> i64 {
+pub(super) fn signed(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use millrace_engine::{
+        epoch::{Attempt, JobId, TaskId},
+        metrics::{OperatorMetrics, TaskMetrics},
+    };
     use std::time::Duration;
 
     #[test]
@@ -371,6 +381,42 @@ mod tests {
         assert!(text.ends_with("# EOF\n"));
     }
 
+    fn job() -> JobMetrics {
+        let operator = |name: &str, records_in| OperatorMetrics {
+            name: name.to_owned(),
+            records_in,
+            records_out: records_in,
+            late_records: 0,
+        };
+        let task = TaskMetrics {
+            task: TaskId(1 << 16),
+            name: "in -> map -> map".to_owned(),
+            operators: vec![operator("in", 7), operator("map", 6), operator("map", 5)],
+            batches: 1,
+            busy_ns: 1_500_000_000,
+            blocked_ns: 0,
+            watermark: 12_345,
+            lag: Some(4),
+            queued_frames: 0,
+        };
+        JobMetrics { job: JobId(3), name: "j".to_owned(), attempt: Attempt(1), tasks: vec![task] }
+    }
+
+    #[test]
+    fn jobs_are_told_over_all_shards() {
+        let shard = || ShardMetrics { jobs: vec![job()], ..Default::default() };
+        let text = encode(vec![shard(), shard()]).unwrap();
+        let of = "job=\"j\",id=\"3\",stage=\"1\"";
+        for line in [
+            format!("millrace_job_records_in_total{{{of},position=\"2\",operator=\"map\"}} 10"),
+            format!("millrace_job_busy_seconds_total{{{of},task=\"in -> map -> map\"}} 3"),
+            format!("millrace_job_lag{{{of},task=\"in -> map -> map\"}} 8"),
+            format!("millrace_job_watermark_seconds{{{of},task=\"in -> map -> map\"}} 12"),
+        ] {
+            assert!(text.contains(&line), "{line} is not in\n{text}");
+        }
+    }
+
     /// The page has a row for each metric, and none for others.
     #[test]
     fn the_page_tells_every_metric() {
@@ -385,6 +431,7 @@ mod tests {
                 partition: 0,
                 committed: 0,
             }],
+            jobs: vec![job()],
             ..Default::default()
         };
         let text = encode(vec![labelled]).unwrap();

@@ -2,6 +2,7 @@
 //! owns nothing, and reaches shards through their mailboxes.
 
 mod admin;
+mod job_metrics;
 mod jobs;
 mod metrics;
 mod watchdog;

@@ -116,6 +116,7 @@ impl Context {
             journal,
             partitions: partitions.collect(),
             groups: groups.collect(),
+            jobs: self.dataflow().metrics(),
         }
     }
 }
