@@ -3,9 +3,11 @@
 //! The same checks serve a server that starts and a person who wants to know before. They read; the only thing that they
 //! make is a file without a name in each data directory, gone when it is closed.
 
+mod device;
 mod directory;
 mod limits;
 
+pub(crate) use device::{WriteCache, write_cache_of};
 pub use limits::default_shards;
 pub(crate) use limits::{LOCKED_MEMORY_MIN, locked_memory_cure, ring_cure};
 

@@ -1,10 +1,13 @@
 //! A data directory's file system and the device below it.
 
-use super::Check;
+use super::{
+    Check,
+    device::{self, WriteCache},
+};
 use crate::BLOCK_SIZE;
-use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags, major, minor, open, stat, statfs, statvfs, statx};
+use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags, open, stat, statfs, statvfs, statx};
 use std::{
-    fs, io,
+    io,
     os::fd::OwnedFd,
     path::{Path, PathBuf},
 };
@@ -51,8 +54,8 @@ pub(super) fn check(directory: &Path) -> Vec<Check> {
             checks.push(Check::unfit(name("writing"), error.to_string(), cure));
         }
     }
-    checks.extend(device(&existing).map(|queue| blocks(name("blocks"), &queue)));
-    checks.extend(device(&existing).map(|queue| write_cache(name("write cache"), &queue)));
+    checks.extend(queue(&existing).map(|queue| blocks(name("blocks"), &queue)));
+    checks.extend(queue(&existing).map(|queue| write_cache(name("write cache"), &queue)));
     checks
 }
 
@@ -124,20 +127,12 @@ fn direct(name: String, file: &OwnedFd) -> Check {
 }
 
 /// Where the kernel tells of the device that holds `directory`, if it has one.
-fn device(directory: &Path) -> Option<PathBuf> {
-    let device = stat(directory).ok()?.st_dev;
-    let base = PathBuf::from(format!("/sys/dev/block/{}:{}", major(device), minor(device)));
-    // A partition has its queue in the disk above it.
-    let candidates = [base.join("queue"), base.join("../queue")];
-    candidates.into_iter().find(|queue| queue.is_dir())
-}
-
-fn read(path: &Path) -> Option<String> {
-    fs::read_to_string(path).ok().map(|text| text.trim().to_owned())
+fn queue(directory: &Path) -> Option<PathBuf> {
+    device::queue(stat(directory).ok()?.st_dev)
 }
 
 fn blocks(name: String, queue: &Path) -> Check {
-    let size = |file: &str| read(&queue.join(file)).and_then(|text| text.parse::<usize>().ok());
+    let size = |file: &str| device::read(queue, file).and_then(|text| text.parse::<usize>().ok());
     let (logical, physical) = (size("logical_block_size"), size("physical_block_size"));
     let found = format!("logical {}, physical {}", told(logical), told(physical));
     if logical.max(physical).is_some_and(|block| block > BLOCK_SIZE) {
@@ -154,11 +149,11 @@ fn told(size: Option<usize>) -> String {
 
 /// How dear a sync is: good to know, nothing to mend.
 fn write_cache(name: String, queue: &Path) -> Check {
-    let found = match (read(&queue.join("write_cache")).as_deref(), read(&queue.join("fua")).as_deref()) {
-        (Some("write through"), _) => "write through: a completed write is durable",
-        (Some("write back"), Some("1")) => "write back, with FUA: a durable write covers that write alone",
-        (Some("write back"), _) => "write back, without FUA: a durable write flushes the whole cache",
-        _ => "unknown",
+    let found = match device::write_cache(queue) {
+        WriteCache::Through => "write through: a completed write is durable",
+        WriteCache::BackWithFua => "write back, with FUA: a durable write covers that write alone",
+        WriteCache::Back => "write back, without FUA: a durable write flushes the whole cache",
+        WriteCache::Unknown => "unknown",
     };
     Check::good(name, found)
 }

@@ -12,7 +12,10 @@ use super::{
     ring::Memory,
     shard::Shard,
 };
-use crate::{AlignedBuf, BLOCK_SIZE, OpenOptions};
+use crate::{
+    AlignedBuf, BLOCK_SIZE, OpenOptions,
+    machine::{WriteCache, write_cache_of},
+};
 use bytes::Bytes;
 use io_uring::{opcode, squeue, types};
 use rustix::fs::{AtFlags, StatxFlags};
@@ -45,8 +48,17 @@ struct Opened {
     fd: Rc<Fd>,
     /// Past the page cache: positions and lengths are multiples of the block size.
     direct: bool,
-    /// The file system takes RWF_DSYNC.
-    dsync: Cell<bool>,
+    /// How a durable write is made; found out at the first.
+    durably: Cell<Option<Durably>>,
+}
+
+/// How a write becomes durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Durably {
+    /// In one operation, with RWF_DSYNC.
+    AtOnce,
+    /// By a write, then a sync.
+    InTwo,
 }
 
 impl File {
@@ -71,7 +83,7 @@ impl File {
             rustix::fs::fcntl_setfl(&fd, flags.difference(rustix::fs::OFlags::DIRECT))?;
         }
         let fd = Fd::file(fd, &shard);
-        Ok(Self(Rc::new(Opened { shard, fd, direct, dsync: Cell::new(true) })))
+        Ok(Self(Rc::new(Opened { shard, fd, direct, durably: Cell::new(None) })))
     }
 
     pub(crate) async fn read_at(&self, position: u64, len: usize) -> io::Result<Bytes> {
@@ -144,13 +156,14 @@ impl File {
         assert_aligned(position, buffer[..len].as_ptr(), len);
         let mut written = 0;
         while written < len {
-            let flags = if self.0.dsync.get() { libc::RWF_DSYNC } else { 0 };
+            let flags = if self.durably() == Durably::AtOnce { libc::RWF_DSYNC } else { 0 };
             let entry = self.write_entry(&buffer[written..len], &buffer, position + written as u64, flags);
             // SAFETY: the entry points into the buffer's memory, which does not move with it.
             let (result, memory) = unsafe { self.submit(entry, Memory::Aligned(buffer)) }.await;
             let Memory::Aligned(back) = memory else { unreachable!("a write gives its memory back") };
             buffer = back;
-            if result == -libc::EOPNOTSUPP && self.0.dsync.replace(false) {
+            if result == -libc::EOPNOTSUPP && self.durably() == Durably::AtOnce {
+                self.0.durably.set(Some(Durably::InTwo));
                 continue;
             }
             match progress(result) {
@@ -158,8 +171,26 @@ impl File {
                 Err(error) => return (Err(error), buffer),
             }
         }
-        let synced = if self.0.dsync.get() || len == 0 { Ok(()) } else { self.sync_data().await };
+        let synced =
+            if self.durably() == Durably::AtOnce || len == 0 { Ok(()) } else { self.sync_data().await };
         (synced, buffer)
+    }
+
+    /// With RWF_DSYNC the kernel forces a direct write past the device's cache, if the device can do that. If it can't, the
+    /// write is followed by a flush, which is a sync all the same; but then it is a worker of the core on which the
+    /// device's interrupt came that starts it, and that core may be a shard's that is busy. A sync of ours is started by
+    /// this shard, and waited for on whatever core is free. docs/decisions/0001-runtime.md has the figures.
+    fn durably(&self) -> Durably {
+        if let Some(durably) = self.0.durably.get() {
+            return durably;
+        }
+        // What is read is in the kernel's memory: nothing to wait for.
+        let device = rustix::fs::fstat(&*self.0.fd).map(|stat| stat.st_dev);
+        let cache = device.map_or(WriteCache::Unknown, write_cache_of);
+        let durably =
+            if self.0.direct && cache == WriteCache::Back { Durably::InTwo } else { Durably::AtOnce };
+        self.0.durably.set(Some(durably));
+        durably
     }
 
     /// A write of `data`, a part of `buffer`.
