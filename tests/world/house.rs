@@ -7,10 +7,14 @@ use millrace::{
 };
 use millrace_engine::registry::Registry;
 use millrace_net::client::{Cluster, ClusterOptions};
-use millrace_runtime::sim::{Crash, Device, DiskOptions, NodeId, NodeOptions, Running, World, WorldOptions};
+use millrace_runtime::sim::{
+    Crash, Device, DiskHandle, DiskOptions, NodeId, NodeOptions, Running, World, WorldOptions,
+};
+use millrace_runtime::{File, OpenOptions};
 use std::{
     cell::RefCell,
     net::SocketAddr,
+    path::Path,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -60,13 +64,20 @@ impl House {
 
     /// Starts the server and returns when it listens.
     pub(crate) fn start(&self, shards: u16) {
+        self.launch(shards);
+        let running = self.running.borrow();
+        let (running, started) = running.as_ref().unwrap();
+        self.world.run_until(|| started.lock().unwrap().is_some() || running.is_finished());
+        assert!(!running.is_finished(), "the server has ended");
+    }
+
+    /// Starts the server, and does not wait.
+    pub(crate) fn launch(&self, shards: u16) {
         let started = Told::default();
         let told = Arc::clone(&started);
         let boot = Boot::new(self.config(), shards, move |now| *told.lock().unwrap() = Some(now));
         let boot = boot.with_jobs(self.jobs.clone());
         let running = self.world.launch(self.server, shards, move |shard| boot.clone().run(shard));
-        self.world.run_until(|| started.lock().unwrap().is_some() || running.is_finished());
-        assert!(!running.is_finished(), "the server ended: {:?}", running.outputs().unwrap());
         *self.running.borrow_mut() = Some((running, started));
     }
 
@@ -89,6 +100,23 @@ impl House {
     pub(crate) fn crash(&self, crash: Crash) {
         self.world.kill(self.server, crash);
         drop(self.running.take());
+    }
+
+    pub(crate) fn disk(&self) -> DiskHandle {
+        self.world.disk(self.server)
+    }
+
+    /// Takes all space that is left on the server's disk.
+    pub(crate) fn fill(&self) {
+        self.world.block_on(self.server, async {
+            let file = File::open(Path::new("/ballast"), OpenOptions::CREATE_NEW).await.unwrap();
+            let mut position = 0;
+            for step in [1 << 20, 64 << 10, 4 << 10] {
+                while file.allocate(position, step).await.is_ok() {
+                    position += step;
+                }
+            }
+        });
     }
 
     pub(crate) fn address(&self) -> SocketAddr {

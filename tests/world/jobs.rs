@@ -1,194 +1,20 @@
 //! Jobs inside the server: whatever is killed when, the committed output is that of a sequential oracle.
 
-use crate::house::House;
-use millrace::job::RunJob;
-use millrace_engine::{data::Encode, epoch::JobId, prelude::*, registry::Registry};
-use millrace_net::client::{
-    Admin, Cluster, Consumer, ConsumerOptions, Producer, ProducerOptions, admin::NewTopic,
-    producer::NewRecord,
+use crate::{
+    flows::{WINDOW_MS, jobs, parse_timed},
+    house::House,
+    play::{check, create, has_not_failed, job, produce_for, read, read_sorted, run, send, settles},
 };
-use millrace_record::Scratch;
 use millrace_runtime::{
     sim::{Crash, Device, seeds},
     sleep,
 };
-use std::{cell::Cell, collections::BTreeMap, rc::Rc, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
-const TIMEOUT: Duration = Duration::from_secs(60);
-const PARTITIONS: i32 = 4;
-const KEYS: u64 = 20;
-
-/// What lands behind the exchange: key and number.
-type Landed = <(u64, u64) as Encode>::Archived;
-
-/// For each record, how many records of its key there were, and their sum.
-#[derive(Default)]
-struct Running {
-    state: Option<PointState<(u64, u64)>>,
-}
-
-impl Process<u64, Landed> for Running {
-    type Out = (u64, u64, u64);
-
-    fn open(&mut self, state: &mut ProcessOpen<'_, '_>) {
-        self.state = Some(state.point("running"));
-    }
-
-    fn record<P: Push<Self::Out>>(
-        &mut self,
-        key: &mut KeyContext<'_, u64>,
-        at: i64,
-        item: &Landed,
-        out: &mut P,
-    ) {
-        let state = self.state.unwrap();
-        let (count, sum) = key.get(state).unwrap_or_default();
-        let (count, sum) = (count + 1, sum + item.1.to_native());
-        key.put(state, &(count, sum));
-        out.push(at, &(key.key(), count, sum));
-    }
-}
-
-fn parse(value: &[u8]) -> Option<(u64, u64)> {
-    let (key, number) = std::str::from_utf8(value).ok()?.split_once(' ')?;
-    Some((key.parse().ok()?, number.parse().ok()?))
-}
-
-fn jobs() -> Registry {
-    let mut jobs = Registry::new();
-    jobs.add("running", |job| {
-        let padding = " ".repeat(job.parameter("padding", 0));
-        job.source("in")
-            .parse(|record| parse(record.value?))
-            .key_by(|(key, _)| *key)
-            .process("running", Running::default())
-            .to_topic("out", move |(key, count, sum), record| {
-                record.key().extend_from_slice(key.to_string().as_bytes());
-                record.value().extend_from_slice(format!("{key} {count} {sum}{padding}").as_bytes());
-            });
-    });
-    jobs
-}
-
-async fn create(cluster: &Cluster, name: &str) {
-    let topic = NewTopic {
-        name: name.to_owned(),
-        partitions: Some(PARTITIONS),
-        replication_factor: None,
-        configs: Vec::new(),
-    };
-    Admin::new(cluster.clone(), TIMEOUT).create_topic(&topic).await.unwrap();
-}
-
-/// Every record of a topic that a reader sees now, by partition.
-async fn read(cluster: &Cluster, topic: &str) -> Vec<Vec<String>> {
-    let admin = Admin::new(cluster.clone(), TIMEOUT);
-    let mut records = Vec::new();
-    let mut scratch = Scratch::new(16 << 20);
-    for partition in 0..PARTITIONS {
-        let end = admin.list_offset(topic, partition, -1).await.unwrap().offset;
-        let mut consumer = Consumer::new(cluster.clone(), ConsumerOptions::default());
-        consumer.assign(topic, partition, 0);
-        let mut values = Vec::new();
-        while (values.len() as i64) < end {
-            for fetched in consumer.poll().await.unwrap() {
-                fetched
-                    .for_each(&mut scratch, |record| {
-                        assert_eq!(record.offset, values.len() as i64, "no gaps");
-                        values.push(String::from_utf8(record.value.unwrap().to_vec()).unwrap());
-                    })
-                    .unwrap();
-            }
-        }
-        values.truncate(usize::try_from(end).unwrap());
-        records.push(values);
-    }
-    records
-}
-
-/// Sends records until `over`; those of a key go to one partition, so that their order is the partition's.
-fn produce(house: &House, first: u64, over: &Rc<Cell<bool>>) {
-    let (over, cluster) = (Rc::clone(over), house.cluster());
-    let keys = house.world.random_u64();
-    house.world.spawn(house.clients, async move {
-        let options = ProducerOptions { linger: Duration::from_micros(200), ..ProducerOptions::default() };
-        let Ok(producer) = Producer::new(cluster, options).await else { return };
-        for number in first.. {
-            if over.get() {
-                return;
-            }
-            let key = (number ^ keys).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
-            let key = key % KEYS;
-            let value = format!("{key} {number}");
-            let partition = Some((key % PARTITIONS as u64) as i32);
-            let record = NewRecord { value: Some(value.as_bytes()), ..NewRecord::default() };
-            if producer.send("in", partition, record).await.is_err() {
-                return;
-            }
-            if number % 8 == 0 {
-                sleep(Duration::from_micros(200)).await;
-            }
-        }
-    });
-}
-
-/// What the job should have written for each key, by what is in its topic.
-fn oracle(input: &[Vec<String>]) -> BTreeMap<u64, Vec<String>> {
-    let mut outputs = BTreeMap::<u64, Vec<String>>::new();
-    let mut states = BTreeMap::<u64, (u64, u64)>::new();
-    for (key, number) in input.iter().flatten().map(|value| parse(value.as_bytes()).unwrap()) {
-        let (count, sum) = states.entry(key).or_default();
-        (*count, *sum) = (*count + 1, *sum + number);
-        outputs.entry(key).or_default().push(format!("{key} {count} {sum}"));
-    }
-    outputs
-}
-
-fn by_key(output: &[Vec<String>]) -> BTreeMap<u64, Vec<String>> {
-    let mut by_key = BTreeMap::<u64, Vec<String>>::new();
-    for value in output.iter().flatten() {
-        let key = value.split(' ').next().unwrap().parse().unwrap();
-        by_key.entry(key).or_default().push(value.trim_end().to_owned());
-    }
-    by_key
-}
-
-/// What is committed is a beginning of what the oracle says, for each key. Returns whether it is all of it.
-async fn check(cluster: &Cluster) -> bool {
-    let output = by_key(&read(cluster, "out").await);
-    let expected = oracle(&read(cluster, "in").await);
-    for (key, found) in &output {
-        let expected = expected.get(key).map_or(&[][..], Vec::as_slice);
-        assert!(expected.starts_with(found), "key {key}: {found:?} is no beginning of {expected:?}");
-    }
-    output == expected && !expected.is_empty()
-}
-
-/// Runs the job; with padding, what an epoch writes is so long that to splice it takes more than memory.
-fn run_job(house: &House, padding: u32) {
-    let shards = house.shards();
-    let parameters = [("padding".to_owned(), padding.to_string())].into();
-    house.client(async move {
-        let job = RunJob { name: "running".to_owned(), parameters, ..RunJob::default() };
-        shards.call(0, |shard| async move { shard.run_job(job).await }).await.unwrap().unwrap();
-    });
-}
-
-/// A job that fails begins again, and may come to the right end all the same.
-fn has_not_failed(house: &House) {
-    let shards = house.shards();
-    let supervision = house
-        .client(async move { shards.on(0, |shard| shard.controller().supervision(JobId(1))).await.unwrap() });
-    assert_eq!(supervision.last_failure, None);
-}
-
-fn settles(house: &House) {
-    house.client(async {
-        let cluster = house.cluster();
-        while !check(&cluster).await {
-            sleep(Duration::from_millis(50)).await;
-        }
-    });
+/// Sometimes with long records, sometimes with frames of a record, one at a time.
+fn parameters(seed: u64) -> Vec<(&'static str, &'static str)> {
+    let tight = if seed % 3 == 2 { "true" } else { "false" };
+    vec![("padding", if seed % 2 == 1 { "1000" } else { "0" }), ("tight", tight)]
 }
 
 #[test]
@@ -196,42 +22,37 @@ fn a_job_writes_what_a_sequential_program_would() {
     for seed in seeds(6) {
         let house = House::with_jobs(seed, Device::Fua, jobs());
         house.start(1 + (seed % 3) as u16);
-        house.client(async {
-            create(&house.cluster(), "in").await;
-            create(&house.cluster(), "out").await;
-        });
-        run_job(&house, (seed % 2) as u32 * 1_000);
-        let over = Rc::new(Cell::new(false));
-        produce(&house, 0, &over);
-        house.world.run_for(Duration::from_millis(200));
-        over.set(true);
-        settles(&house);
-        has_not_failed(&house);
+        create(&house, &["in", "out"]);
+        let id = run(&house, job("running", &parameters(seed)));
+        produce_for(&house, 0, Duration::from_millis(200));
+        settles(&house, "in", "out");
+        has_not_failed(&house, id);
         house.stop();
     }
 }
 
+/// Crashes at random moments, in every second round once more or twice while the server starts.
 fn survives(seed: u64, device: Device, crash: Crash) {
     let house = House::with_jobs(seed, device, jobs());
     house.start(2);
-    house.client(async {
-        create(&house.cluster(), "in").await;
-        create(&house.cluster(), "out").await;
-    });
-    run_job(&house, (seed % 2) as u32 * 1_000);
+    create(&house, &["in", "out"]);
+    let id = run(&house, job("running", &parameters(seed)));
     for round in 0..5u64 {
-        let over = Rc::new(Cell::new(false));
-        produce(&house, round * 1_000_000, &over);
         let wait = 10_000 + house.world.random_u64() % 60_000;
-        house.world.run_for(Duration::from_micros(wait));
-        over.set(true);
-        has_not_failed(&house);
+        produce_for(&house, round * 1_000_000, Duration::from_micros(wait));
+        has_not_failed(&house, id);
         house.crash(crash);
-        house.start([1, 2, 4, 3, 2][round as usize]);
-        house.client(async { check(&house.cluster()).await });
+        let shards = [1, 2, 4, 3, 2][round as usize];
+        for again in 0..house.world.random_u64() % 3 * (round % 2) {
+            house.launch(shards + again as u16);
+            house.world.run_for(Duration::from_micros(house.world.random_u64() % 20_000));
+            house.crash(crash);
+        }
+        house.start(shards);
+        house.client(async { check(&house.cluster(), "in", "out").await });
     }
-    settles(&house);
-    has_not_failed(&house);
+    settles(&house, "in", "out");
+    has_not_failed(&house, id);
     house.stop();
 }
 
@@ -253,4 +74,83 @@ fn after_power_cuts_on_a_disk_with_fua() {
 #[test]
 fn after_power_cuts_on_a_disk_that_only_flushes() {
     seeds(3).for_each(|seed| survives(seed, Device::FlushOnly, Crash::PowerCut));
+}
+
+/// Timed records of a round, most in order, some late, spread over the partitions.
+fn timed(house: &House, round: i64) -> Vec<(i32, String)> {
+    let record = |number: i64| {
+        let (random, key) = (house.world.random_u64(), house.world.random_u64() % 5);
+        let behind = if random % 10 == 0 { 10 * WINDOW_MS } else { (random % 30) as i64 };
+        let at = 10_000 + round * 1_000 + number * 3 - behind;
+        ((random / 16 % 4) as i32, format!("{key} {number} {at}"))
+    };
+    (0..200).map(record).collect()
+}
+
+/// What windows of these records come to, without those that were late.
+fn windowed(input: &[String], late: &[String]) -> Vec<String> {
+    let mut windows = BTreeMap::<(u64, i64), (u64, u64)>::new();
+    let mut late = late.to_vec();
+    for value in input {
+        if let Some(at) = late.iter().position(|late| late == value) {
+            late.swap_remove(at);
+            continue;
+        }
+        let (key, number, at) = parse_timed(value.as_bytes()).unwrap();
+        let window = windows.entry((key, at - at.rem_euclid(WINDOW_MS))).or_default();
+        *window = (window.0 + 1, window.1 + number);
+    }
+    assert!(late.is_empty(), "late, and never there: {late:?}");
+    let row = |((key, start), (count, sum))| format!("{key} {start} {count} {sum}");
+    let mut rows: Vec<_> = windows.into_iter().map(row).collect();
+    rows.sort();
+    rows
+}
+
+/// Every record is in its window or late, exactly once; every window is written once.
+fn windows_survive(seed: u64, crash: Crash) {
+    const LAST_MS: i64 = 1_000_000;
+    let house = House::with_jobs(seed, Device::Fua, jobs());
+    house.start(2);
+    create(&house, &["in", "out", "late"]);
+    let id = run(&house, job("windows", &[]));
+    for round in 0..5 {
+        send(&house, "in", timed(&house, round));
+        house.world.run_for(Duration::from_micros(house.world.random_u64() % 20_000));
+        has_not_failed(&house, id);
+        house.crash(crash);
+        house.start([4, 1, 3, 2, 4][round as usize]);
+    }
+    // The time of every partition passes all windows but one for each partition's last key.
+    send(
+        &house,
+        "in",
+        (0..4).map(|partition| (partition, format!("{} 0 {LAST_MS}", 100 + partition))).collect(),
+    );
+    let is_last = |row: &String| parse_timed(row.as_bytes()).unwrap().0 >= 100;
+    house.client(async {
+        let cluster = house.cluster();
+        let input: Vec<_> =
+            read(&cluster, "in").await.concat().into_iter().filter(|row| !is_last(row)).collect();
+        loop {
+            let late = read_sorted(&cluster, "late").await;
+            let output = read_sorted(&cluster, "out").await;
+            let is_once = output.windows(2).all(|rows| rows[0] != rows[1]);
+            assert!(is_once, "a window is written once");
+            if output == windowed(&input, &late) {
+                assert!(!late.is_empty(), "some are late");
+                return;
+            }
+            sleep(Duration::from_millis(100)).await;
+        }
+    });
+    has_not_failed(&house, id);
+    house.stop();
+}
+
+#[test]
+fn windows_and_late_records_after_crashes() {
+    for seed in seeds(4) {
+        windows_survive(seed, if seed % 2 == 0 { Crash::PowerCut } else { Crash::Process });
+    }
 }

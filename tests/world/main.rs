@@ -5,6 +5,11 @@
 mod acknowledged;
 mod answers;
 mod basics;
+mod flows;
 mod house;
 mod jobs;
+mod jobs_disk;
+mod jobs_failure;
+mod jobs_topics;
 mod offsets;
+mod play;

@@ -144,6 +144,18 @@ impl Coordinator {
         self.jobs.get(&job)?.alive.as_ref().map(|alive| alive.record.attempt)
     }
 
+    /// The last attempt of a job, alive or over; 0 if it had none.
+    #[must_use]
+    pub fn last_attempt(&self, job: JobId) -> Attempt {
+        self.jobs.get(&job).map_or(Attempt(0), |job| job.last_attempt)
+    }
+
+    /// Whether commits of an attempt that is over are not published yet: where the job resumes is not known before.
+    #[must_use]
+    pub fn is_committing(&self, job: JobId) -> bool {
+        self.jobs.get(&job).is_some_and(|job| job.after_commit > self.published)
+    }
+
     /// Starts the next attempt of a job: it begins when its record is durable.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use millrace_engine::epoch::{
 };
 use millrace_record::{SharedBatch, TopicId};
 use millrace_runtime::{Queue, sleep, spawn_into};
-use millrace_storage::{AppendError, Durable, LogKey, LogKind, Piece, PieceMark, SpliceError};
+use millrace_storage::{AppendError, Durable, FatalError, LogKey, LogKind, Piece, PieceMark, SpliceError};
 use std::{
     cell::{Cell, RefCell},
     collections::BTreeMap,
@@ -36,6 +36,18 @@ pub enum StageError {
     /// The staged log does not take it.
     #[error(transparent)]
     Append(#[from] AppendError),
+}
+
+impl StageError {
+    /// Whether it may be staged later: when the disk has space again, or the shard has heard of the partition.
+    #[must_use]
+    pub fn is_passing(&self, shard: &Context, topic: TopicId) -> bool {
+        match self {
+            Self::Append(AppendError::StorageFull(_)) => true,
+            Self::Partition(PartitionError::NotHosted) => shard.image().topic_by_id(topic).is_some(),
+            _ => false,
+        }
+    }
 }
 
 /// How far this shard has come in the commit log.
@@ -144,38 +156,42 @@ impl Commits {
         }
     }
 
-    /// Stages a piece for a partition of this shard, which its [`Participant`](millrace_engine::epoch::Participant) has not refused.
+    /// Stages a piece for a partition of this shard, which is [expected](Self::expect).
     /// Ready when it has its place; the answer tells when it is durable.
     ///
     /// # Errors
-    /// [`StageError`]; the attempt is to end then.
+    /// [`StageError`]; nothing is staged then.
     pub async fn stage(
         &self,
         partitions: &Partitions,
         id: PieceId,
-        target: Target,
         partition: (TopicId, i32),
         batches: &[SharedBatch],
     ) -> Result<Durable, StageError> {
+        let key = LogKey::data(partition.0, partition.1);
+        let (piece, durable) = self.write(partitions, id, partition, batches).await?;
+        let is_wanted = match self.0.staged.borrow_mut().get_mut(&id) {
+            Some(waiting) => waiting.piece.replace(piece).is_none(),
+            None => false,
+        };
+        if !is_wanted && let Some(log) = partitions.existing(key.with_kind(LogKind::Staged)) {
+            log.release(&piece);
+        }
+        Ok(durable)
+    }
+
+    /// Announces a piece, which its [`Participant`](millrace_engine::epoch::Participant) has not refused, and which is to be
+    /// [staged](Self::stage) from now on.
+    pub fn expect(&self, id: PieceId, target: Target, partition: (TopicId, i32)) {
         let waiting = Waiting { partition: LogKey::data(partition.0, partition.1), piece: None };
         self.0.staged.borrow_mut().insert(id, waiting);
         self.0.applier.borrow_mut().stage(id, target);
-        let staged = self.write(partitions, id, partition, batches).await;
-        match staged {
-            Ok((piece, durable)) => {
-                let is_wanted = match self.0.staged.borrow_mut().get_mut(&id) {
-                    Some(waiting) => waiting.piece.replace(piece).is_none(),
-                    None => false,
-                };
-                if !is_wanted
-                    && let Some(log) = partitions.existing(waiting.partition.with_kind(LogKind::Staged))
-                {
-                    log.release(&piece);
-                }
-                Ok(durable)
-            }
-            Err(error) => Err(error),
-        }
+    }
+
+    /// Whether a piece is still to be staged: its attempt is not over.
+    #[must_use]
+    pub fn is_expected(&self, id: PieceId) -> bool {
+        self.0.staged.borrow().get(&id).is_some_and(|waiting| waiting.piece.is_none())
     }
 
     async fn write(
@@ -228,7 +244,10 @@ impl Commits {
             }
         }
         for (partition, pieces) in splices {
-            splice(partitions, partition, number, &pieces).await;
+            if splice(partitions, partition, number, &pieces).await.is_err() {
+                // The store has failed and the server ends: nobody is to read on without these pieces.
+                return std::future::pending().await;
+            }
         }
         committed.iter().for_each(|entry| self.tell(Applied::Entry(entry)));
     }
@@ -251,29 +270,41 @@ impl Commits {
 }
 
 /// Splices what a commit has for one partition, however long that takes: the commit is durable and readers wait for it.
-pub(super) async fn splice(partitions: &Partitions, key: LogKey, commit: CommitNumber, pieces: &[Piece]) {
+///
+/// # Errors
+/// The store has failed for good.
+pub(super) async fn splice(
+    partitions: &Partitions,
+    key: LogKey,
+    commit: CommitNumber,
+    pieces: &[Piece],
+) -> Result<(), FatalError> {
+    let mut has_told = false;
     loop {
         let (Some(log), Some(staged)) =
             (partitions.existing(key), partitions.existing(key.with_kind(LogKind::Staged)))
         else {
             // The topic was removed, and its output with it.
-            return;
+            return Ok(());
         };
         match log.splice(&staged, commit.0, pieces).await {
             Ok(_) => {
                 // What lies before it in the partition must not hide it when others can see the rest of the epoch. If
                 // the store fails meanwhile, the server ends.
                 drop(log.durable().await);
-                return;
+                return Ok(());
             }
             Err(
                 SpliceError::Append(AppendError::Closed)
                 | SpliceError::Read(millrace_storage::ReadError::Closed),
             ) => {
-                return;
+                return Ok(());
             }
+            Err(SpliceError::Append(AppendError::Fatal(error))) => return Err(error),
             Err(error) => {
-                tracing::error!(partition = %key, %commit, %error, "committed output can't be spliced yet: readers of this shard wait");
+                if !std::mem::replace(&mut has_told, true) {
+                    tracing::error!(partition = %key, %commit, %error, "committed output can't be spliced yet: readers of this shard wait");
+                }
                 sleep(RETRY).await;
             }
         }

@@ -4,41 +4,41 @@
 //! what it had committed.
 
 use super::{
-    dataflow::{Known, Prepared, reader},
+    deploy::{begin, build, make_topics, placement},
+    failure,
     message::{AttemptFailed, DATAFLOW_RING, JOBS_MAX},
-    restore::{self, RestoreError},
+    restore::RestoreError,
 };
 use crate::{
-    cluster::{CreateTopic, Image, Job, JobState, MetadataRecord, TopicError},
+    cluster::{Image, Job, JobState, MetadataRecord, TopicError},
     shard::Context,
 };
 use futures_util::future::{Either, select};
 use millrace_engine::{
-    epoch::{Attempt, AttemptPlan, JobId, Positions, StartError},
-    key::{Placement, PlacementError},
+    epoch::{Attempt, JobId, StartError},
+    key::PlacementError,
     plan::Plan,
-    registry::{Parameters, RegistryError},
-    sink::TopicInfo,
-    source::SplitSpec,
-    worker::Deployment,
+    registry::RegistryError,
 };
 use millrace_record::TopicId;
 use millrace_runtime::{Instant, Queue, ShardId, random_bytes, sleep, spawn_into};
 use std::{
     cell::{Cell, RefCell},
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     fmt,
     pin::pin,
     rc::Rc,
     time::Duration,
 };
-use tokio::sync::Notify;
+use tokio::sync::{Mutex, Notify};
 use uuid::Builder;
 
 /// An attempt that has lived so long was no failed start: failures are counted from one again.
 const HEALTHY: Duration = Duration::from_secs(60);
 /// The longest wait before a job is started again.
 const BACKOFF_MAX: Duration = Duration::from_secs(60);
+/// How often it is tried again to write that a job has failed, when the disk is full.
+const GIVE_UP_RETRY: Duration = Duration::from_secs(1);
 /// A frame, its credit, and those of the attempt before.
 const RING_PER_FRAME: usize = 4;
 
@@ -60,6 +60,14 @@ pub enum JobError {
     /// It is not in this binary, or can't be built.
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    /// Its function panicked instead of building it.
+    #[error("job `{job}` can't be built: it panicked: {message}")]
+    BuildPanicked {
+        /// The job.
+        job: String,
+        /// What it said.
+        message: String,
+    },
     /// It runs already.
     #[error("job {0} runs already: stop it first")]
     Running(JobId),
@@ -120,7 +128,14 @@ pub enum JobError {
 
 /// The jobs. Clones are the same. On other shards than the first it has nothing to do.
 #[derive(Clone, Default)]
-pub struct Controller(Rc<RefCell<BTreeMap<JobId, Rc<Supervised>>>>);
+pub struct Controller(Rc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    jobs: RefCell<BTreeMap<JobId, Rc<Supervised>>>,
+    /// Held while a job is run, started or stopped: each is checked against what the ones before it have left.
+    commands: Mutex<()>,
+}
 
 /// A job that runs, or waits to be started again.
 #[derive(Default)]
@@ -166,7 +181,9 @@ impl Context {
     /// [`JobError`].
     pub async fn start_job(&self, name: String) -> Result<JobId, JobError> {
         self.on(super::dataflow::CONTROLLER, move |shard| async move {
-            shard.controller().resume(&shard, &name).await
+            let running =
+                spawn_into(Queue::Control, async move { shard.controller().resume(&shard, &name).await });
+            running.await.unwrap_or(Err(JobError::Metadata(stopping())))
         })
         .await
     }
@@ -177,7 +194,9 @@ impl Context {
     /// [`JobError`].
     pub async fn stop_job(&self, name: String) -> Result<JobId, JobError> {
         self.on(super::dataflow::CONTROLLER, move |shard| async move {
-            shard.controller().stop(&shard, &name).await
+            let running =
+                spawn_into(Queue::Control, async move { shard.controller().stop(&shard, &name).await });
+            running.await.unwrap_or(Err(JobError::Metadata(stopping())))
         })
         .await
     }
@@ -194,12 +213,12 @@ impl Controller {
             shard.image().jobs().filter(|job| job.state == JobState::Running).cloned().collect();
         for job in jobs {
             let id = JobId(job.id);
-            match shard.registry().plan(&job.name, &parameters(&job)) {
+            match build(shard, &job.name, &job.parameters) {
                 Ok(plan) => self.supervise(shard, id, ring_places(&plan)),
                 Err(error) => {
                     tracing::error!(job = job.name, %id, %error, "the job can't run in this binary");
                     // It stays as it is: the binary that has it will run it.
-                    self.0.borrow_mut().insert(id, Supervised::broken(error.to_string()));
+                    self.0.jobs.borrow_mut().insert(id, Supervised::broken(error.to_string()));
                 }
             }
         }
@@ -208,7 +227,7 @@ impl Controller {
     /// What is known of a job that should run.
     #[must_use]
     pub fn supervision(&self, job: JobId) -> Supervision {
-        let jobs = self.0.borrow();
+        let jobs = self.0.jobs.borrow();
         jobs.get(&job).map_or_else(Supervision::default, |supervised| Supervision {
             attempt: supervised.attempt.get(),
             restarts: supervised.restarts.get(),
@@ -219,7 +238,7 @@ impl Controller {
     /// An attempt can't go on.
     pub fn failed(&self, shard: &Context, failed: AttemptFailed) {
         let AttemptFailed { job, attempt, reason } = failed;
-        let supervised = self.0.borrow().get(&job).cloned();
+        let supervised = self.0.jobs.borrow().get(&job).cloned();
         let Some(supervised) = supervised.filter(|supervised| supervised.attempt.get() == Some(attempt))
         else {
             return;
@@ -232,8 +251,11 @@ impl Controller {
     }
 
     async fn run(&self, shard: &Context, job: RunJob) -> Result<JobId, JobError> {
-        let parameters: Parameters = job.parameters.clone().into_iter().collect();
-        let plan = shard.registry().plan(&job.name, &parameters)?;
+        let _turn = self.0.commands.lock().await;
+        let plan = build(shard, &job.name, &job.parameters)?;
+        if let Some(&named) = job.shards.iter().find(|named| **named >= shard.count()) {
+            return Err(JobError::Shard { shard: named, count: shard.count() });
+        }
         placement(&plan, &job.shards, shard.count())?;
         self.admit(&plan)?;
         if let Some(running) =
@@ -267,12 +289,15 @@ impl Controller {
     }
 
     async fn resume(&self, shard: &Context, name: &str) -> Result<JobId, JobError> {
+        let _turn = self.0.commands.lock().await;
         let job = find(&shard.image(), name)?;
         let id = JobId(job.id);
-        if job.state == JobState::Running {
-            return Err(JobError::Running(id));
+        if let Some(running) =
+            shard.image().jobs().find(|known| known.name == job.name && known.state == JobState::Running)
+        {
+            return Err(JobError::Running(JobId(running.id)));
         }
-        let plan = shard.registry().plan(&job.name, &parameters(&job))?;
+        let plan = build(shard, &job.name, &job.parameters)?;
         self.admit(&plan)?;
         shard.record(MetadataRecord::JobState { id: job.id, state: JobState::Running }).await?;
         self.supervise(shard, id, ring_places(&plan));
@@ -280,13 +305,14 @@ impl Controller {
     }
 
     async fn stop(&self, shard: &Context, name: &str) -> Result<JobId, JobError> {
+        let _turn = self.0.commands.lock().await;
         let job = find(&shard.image(), name)?;
         let id = JobId(job.id);
         if job.state != JobState::Running {
             return Err(JobError::NotRunning(id));
         }
         shard.record(MetadataRecord::JobState { id: job.id, state: JobState::Stopped }).await?;
-        let supervised = self.0.borrow_mut().remove(&id);
+        let supervised = self.0.jobs.borrow_mut().remove(&id);
         if let Some(supervised) = supervised {
             supervised.is_stopping.set(true);
             supervised.changed.notify_one();
@@ -300,7 +326,7 @@ impl Controller {
 
     /// That one more job may run beside those that do.
     fn admit(&self, plan: &Plan) -> Result<(), JobError> {
-        let jobs = self.0.borrow();
+        let jobs = self.0.jobs.borrow();
         if jobs.len() >= JOBS_MAX {
             return Err(JobError::TooMany);
         }
@@ -311,7 +337,7 @@ impl Controller {
 
     fn supervise(&self, shard: &Context, id: JobId, ring_places: usize) {
         let supervised = Rc::new(Supervised { ring_places: Cell::new(ring_places), ..Supervised::default() });
-        self.0.borrow_mut().insert(id, Rc::clone(&supervised));
+        self.0.jobs.borrow_mut().insert(id, Rc::clone(&supervised));
         drop(spawn_into(Queue::Control, self.clone().keep_running(shard.clone(), id, supervised)));
     }
 
@@ -319,21 +345,27 @@ impl Controller {
     async fn keep_running(self, shard: Context, id: JobId, supervised: Rc<Supervised>) {
         let settings = shard.options().config.dataflow.clone();
         loop {
-            let begun = Instant::now();
+            let mut lived = Duration::ZERO;
             match begin(&shard, id).await {
                 Ok(attempt) if supervised.is_stopping.get() => {
                     return shard.epochs().end(&shard, id, attempt);
                 }
                 Ok(attempt) => {
+                    let begun = Instant::now();
                     supervised.attempt.set(Some(attempt));
                     supervised.changed.notified().await;
+                    lived = begun.elapsed();
                 }
-                Err(error) => drop(supervised.failure.replace(Some(error.to_string()))),
+                Err(error) => {
+                    let reason = failure::bounded(error.to_string());
+                    tracing::warn!(job = %id, reason, "the job can't start");
+                    supervised.failure.replace(Some(reason));
+                }
             }
             if supervised.is_stopping.get() {
                 return;
             }
-            if begun.elapsed() >= HEALTHY {
+            if lived >= HEALTHY {
                 supervised.restarts.set(0);
             }
             let restarts = supervised.restarts.get();
@@ -350,14 +382,32 @@ impl Controller {
         }
     }
 
-    async fn give_up(&self, shard: &Context, id: JobId, supervised: &Supervised) {
+    async fn give_up(&self, shard: &Context, id: JobId, supervised: &Rc<Supervised>) {
         let reason = supervised.failure.borrow().clone().unwrap_or_default();
         tracing::error!(job = %id, reason, "the job has failed too often: it is started no more");
-        let state = JobState::Failed { reason };
-        if let Err(error) = shard.record(MetadataRecord::JobState { id: id.0, state }).await {
-            tracing::error!(job = %id, %error, "that the job has failed can't be written");
+        loop {
+            let state = JobState::Failed { reason: reason.clone() };
+            let fail = move |image: &Image| match image.job(id.0).map(|job| &job.state) {
+                Some(JobState::Running) => Ok(MetadataRecord::JobState { id: id.0, state }),
+                // It was stopped meanwhile.
+                _ => Err(TopicError::Unknown),
+            };
+            match shard.change(fail).await {
+                Ok(_) | Err(TopicError::Unknown) => break,
+                Err(error) => {
+                    tracing::error!(job = %id, %error, "that the job has failed can't be written yet");
+                    sleep(GIVE_UP_RETRY).await;
+                }
+            }
+            if supervised.is_stopping.get() {
+                return;
+            }
         }
-        self.0.borrow_mut().remove(&id);
+        // It may have been started anew by now.
+        let mut jobs = self.0.jobs.borrow_mut();
+        if jobs.get(&id).is_some_and(|current| Rc::ptr_eq(current, supervised)) {
+            jobs.remove(&id);
+        }
     }
 }
 
@@ -368,141 +418,8 @@ impl Supervised {
     }
 }
 
-/// Begins the next attempt of a job, from what it had committed.
-async fn begin(shard: &Context, id: JobId) -> Result<Attempt, JobError> {
-    let job = shard.image().job(id.0).cloned().ok_or_else(|| JobError::Unknown(id.to_string()))?;
-    let plan = shard.registry().plan(&job.name, &parameters(&job))?;
-    make_topics(shard, &plan).await?;
-    let placement = placement(&plan, &job.shards, shard.count())?;
-    let (positions, is_restored) = restore::positions(shard, job.changelog).await?;
-    let topics = topic_infos(shard, &plan);
-    let splits = splits(shard, &plan, &placement, &positions).await;
-    let mut known = Known::new();
-    for split in splits.values().flatten() {
-        let count = known.entry((split.source, split.topic)).or_default();
-        *count = split.partition.saturating_add(1).max(*count);
-    }
-    for member in placement.shards() {
-        let deployment = Deployment {
-            job: id,
-            attempt: Attempt(0),
-            placement: placement.clone(),
-            splits: splits.get(member).cloned().unwrap_or_default(),
-            topics: topics.clone(),
-            is_restored,
-            is_bounded: false,
-        };
-        let job = job.clone();
-        let known = known.clone();
-        let prepare = move |there: Context| async move { prepare(&there, &job, deployment, known) };
-        if shard.on(*member, prepare).await? != plan.hash() {
-            return Err(JobError::PlansDiffer(*member));
-        }
-    }
-    let mut participants: BTreeSet<ShardId> = placement.shards().iter().copied().collect();
-    for info in topics.values() {
-        let partitions = 0..i32::try_from(info.partitions).unwrap_or(i32::MAX);
-        participants.extend(partitions.map(|partition| shard.owner(info.id, partition)));
-    }
-    let tasks = plan.tasks(&placement).collect();
-    let attempt = AttemptPlan { plan: plan.hash(), tasks, participants, is_together: false };
-    Ok(shard.epochs().start_attempt(shard, id, &attempt).await?)
-}
-
-/// Builds the plan on this shard, keeps it for the attempt that begins, and gives its hash.
-fn prepare(shard: &Context, job: &Job, deployment: Deployment, known: Known) -> Result<u64, JobError> {
-    let plan = shard.registry().plan(&job.name, &parameters(job))?;
-    let hash = plan.hash();
-    shard.dataflow().prepare(deployment.job, Prepared { plan, deployment, changelog: job.changelog, known });
-    Ok(hash)
-}
-
-fn parameters(job: &Job) -> Parameters {
-    job.parameters.clone().into_iter().collect()
-}
-
 fn ring_places(plan: &Plan) -> usize {
     plan.ring_frames() * RING_PER_FRAME
-}
-
-/// The shards that run a job: all, or those named that there are. A server with fewer shards than before uses those it
-/// has.
-fn placement(plan: &Plan, named: &[u16], count: u16) -> Result<Placement, JobError> {
-    if let Some(&shard) = named.iter().find(|shard| **shard >= count) {
-        return Err(JobError::Shard { shard, count });
-    }
-    let all = (0..count).map(ShardId);
-    if named.is_empty() {
-        // More shards than key groups would leave some without keys.
-        return Ok(Placement::new(plan.key_groups(), all.take(usize::from(plan.key_groups().count())))?);
-    }
-    Ok(Placement::new(plan.key_groups(), named.iter().copied().map(ShardId))?)
-}
-
-/// Makes the topics that a job reads and writes, unless they are there.
-async fn make_topics(shard: &Context, plan: &Plan) -> Result<(), JobError> {
-    let sources = plan.sources().map(|(_, spec)| spec.topic.clone());
-    let names: BTreeSet<String> = sources.chain(plan.topics().map(|spec| spec.topic.clone())).collect();
-    for topic in names {
-        if shard.image().topic(&topic).is_some() {
-            continue;
-        }
-        if !shard.options().config.topic.auto_create {
-            return Err(JobError::Topic { topic, cause: TopicError::Unknown });
-        }
-        let request = CreateTopic {
-            name: topic.clone(),
-            partitions: -1,
-            replication_factor: -1,
-            assignments: Vec::new(),
-            configs: Vec::new(),
-        };
-        match shard.create_topic(request).await {
-            Ok(_) | Err(TopicError::Exists(_)) => {}
-            Err(cause) => return Err(JobError::Topic { topic, cause }),
-        }
-    }
-    Ok(())
-}
-
-fn topic_infos(shard: &Context, plan: &Plan) -> BTreeMap<String, TopicInfo> {
-    let image = shard.image();
-    let topics = plan.topics().filter_map(|spec| image.topic(&spec.topic));
-    let info = |topic: &crate::cluster::Topic| TopicInfo {
-        id: topic.id,
-        partitions: topic.partitions.unsigned_abs(),
-        max_message_bytes: shard.options().batch_len_max(topic),
-    };
-    topics.map(|topic| (topic.name.clone(), info(topic))).collect()
-}
-
-/// Which shard reads which partitions, from where: the owner if it runs the job, else one of those that do. What was
-/// never read begins at the log's start.
-async fn splits(
-    shard: &Context,
-    plan: &Plan,
-    placement: &Placement,
-    positions: &Positions,
-) -> BTreeMap<ShardId, Vec<SplitSpec>> {
-    let mut splits = BTreeMap::<ShardId, Vec<SplitSpec>>::new();
-    for (source, spec) in plan.sources() {
-        let topic = shard.image().topic(&spec.topic).map(|topic| (topic.id, topic.partitions));
-        let Some((topic, partitions)) = topic else { continue };
-        for partition in 0..partitions {
-            let owner = shard.owner(topic, partition);
-            let start = match positions.get(source, topic, partition) {
-                Some(position) => position.offset,
-                None => {
-                    shard
-                        .on(owner, move |there| async move { there.partitions().start_of(topic, partition) })
-                        .await
-                }
-            };
-            let split = SplitSpec { source, topic, partition, start, until: None };
-            splits.entry(reader(placement, owner, partition)).or_default().push(split);
-        }
-    }
-    splits
 }
 
 /// The job of this number or, if only one has it, of this name: of those that run, if one does.
@@ -523,6 +440,6 @@ fn find(image: &Image, name: &str) -> Result<Job, JobError> {
 
 impl fmt::Debug for Controller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Controller of {} jobs", self.0.borrow().len())
+        write!(f, "Controller of {} jobs", self.0.jobs.borrow().len())
     }
 }

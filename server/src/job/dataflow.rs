@@ -3,21 +3,20 @@
 //! One task steps the worker and carries off what it says; another takes the messages of epochs. Nothing here waits for a disk
 //! or for another shard: what does is a task of its own, which delivers its answer to the worker and wakes it.
 
+mod staging;
+
 use super::{
-    Applied, Commits, changelog,
+    Applied, Commits, changelog, failure,
     message::{AttemptFailed, EpochMessage},
     restore::ChangelogReader,
-    source,
+    source::{self, Places},
 };
-use crate::{
-    cluster::own_partition,
-    shard::{Alarm, Context},
-};
+use crate::shard::{Alarm, Context};
 use futures_util::future::{Either, select};
 use millrace_engine::{
     epoch::{
-        Attempt, AttemptRecord, Control, Epoch, JobId, Mark, Participant, ParticipantAction, PieceHeader,
-        PieceId, Refused, SourceId, Target, TaskDone,
+        Attempt, AttemptRecord, Control, Epoch, JobId, Mark, Participant, ParticipantAction, Refused,
+        SourceId, TaskDone,
     },
     key::Placement,
     metrics::JobMetrics,
@@ -26,13 +25,14 @@ use millrace_engine::{
     source::{Demand, SplitSpec},
     table::UNRESOLVED_MAX,
     task::Watch,
-    worker::{Budget, Deployment, Inbound, Now, Outbound, Passed, Sealed, ShardMessage, Worker},
+    worker::{Budget, Deployment, Inbound, Now, Outbound, Passed, ShardMessage, Worker},
 };
-use millrace_record::{SharedBatch, TopicId};
+use millrace_record::TopicId;
 use millrace_runtime::{Instant, JoinHandle, Port, Queue, ShardId, spawn_into, yield_now};
+use staging::Announcement;
 use std::{
     cell::{Cell, RefCell},
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, VecDeque, btree_map::Entry},
     fmt,
     pin::pin,
     rc::Rc,
@@ -56,6 +56,8 @@ struct Inner {
     running: RefCell<BTreeMap<JobId, Running>>,
     /// Ticks that came while commits before them are being applied here.
     held_ticks: RefCell<VecDeque<Tick>>,
+    /// For what sources read of other shards.
+    places: Places,
     wake: Notify,
     alarm: Alarm,
     is_stopped: Cell<bool>,
@@ -77,6 +79,8 @@ pub struct Prepared {
     pub changelog: TopicId,
     /// The partitions that its sources read, over all shards.
     pub known: Known,
+    /// The job's last attempt when this was prepared: it is for a later one.
+    pub after: Attempt,
 }
 
 /// How many partitions of each source's topic an attempt reads.
@@ -99,16 +103,10 @@ struct Running {
     has_failed: bool,
 }
 
-/// What a task has staged, by shard.
-struct Announcement {
-    done: TaskDone,
-    pieces: BTreeMap<ShardId, u32>,
-}
-
 impl Dataflow {
     /// A shard without jobs.
     #[must_use]
-    pub fn new(shard: ShardId, frames: Port<ShardMessage>, epochs: Port<EpochMessage>) -> Self {
+    pub fn new(shard: ShardId, shards: u16, frames: Port<ShardMessage>, epochs: Port<EpochMessage>) -> Self {
         Self(Rc::new(Inner {
             shard,
             frames,
@@ -118,6 +116,7 @@ impl Dataflow {
             prepared: RefCell::default(),
             running: RefCell::default(),
             held_ticks: RefCell::default(),
+            places: Places::new(shards),
             wake: Notify::new(),
             alarm: Alarm::default(),
             is_stopped: Cell::new(false),
@@ -256,7 +255,8 @@ impl Dataflow {
                     Outbound::Sealed(sealed) => self.sealed(shard, sealed),
                     Outbound::Passed(passed) => self.passed(passed),
                     Outbound::Failed(failure) => {
-                        self.fail(failure.job, failure.attempt, failure.to_string());
+                        let reason = failure::reason(&failure, &shard.image());
+                        self.fail(failure.job, failure.attempt, reason);
                     }
                 }
             }
@@ -265,16 +265,19 @@ impl Dataflow {
 
     /// Answers a demand: now, if the records are in memory, else when they are there.
     fn demand(&self, shard: &Context, demand: Demand) {
+        if self.of(&mut self.0.running.borrow_mut(), demand.job, demand.attempt).is_none() {
+            return;
+        }
         match source::answer_now(shard, &demand) {
             Ok(Some(data)) => return self.0.worker.borrow_mut().deliver(Inbound::Source(data)),
             Ok(None) => {}
-            Err(error) => return self.fail(demand.job, demand.attempt, unreadable(&demand, &error)),
+            Err(error) => return self.fail(demand.job, demand.attempt, unreadable(shard, &demand, &error)),
         }
         let (dataflow, there) = (self.clone(), shard.clone());
         let waiting = spawn_into(Queue::Dataflow, async move {
-            match source::answer(&there, demand).await {
+            match source::answer(&there, &dataflow.0.places, demand).await {
                 Ok(data) => dataflow.deliver(Inbound::Source(data)),
-                Err(error) => dataflow.fail(demand.job, demand.attempt, unreadable(&demand, &error)),
+                Err(error) => dataflow.fail(demand.job, demand.attempt, unreadable(&there, &demand, &error)),
             }
         });
         if let Some(running) = self.of(&mut self.0.running.borrow_mut(), demand.job, demand.attempt) {
@@ -290,98 +293,6 @@ impl Dataflow {
         attempt: Attempt,
     ) -> Option<&'a mut Running> {
         running.get_mut(&job).filter(|running| running.attempt == attempt)
-    }
-
-    /// A task has passed a barrier: what it leaves behind goes to those who stage it.
-    fn sealed(&self, shard: &Context, sealed: Sealed) {
-        let Sealed { mark, changelog, .. } = sealed;
-        let mut guard = self.0.running.borrow_mut();
-        let Some(running) = self.of(&mut guard, mark.job, mark.attempt) else { return };
-        let mut outputs = BTreeMap::<_, Vec<StagedAppend>>::new();
-        for append in running.appends.remove(&mark).unwrap_or_default() {
-            outputs.entry((append.topic, append.partition)).or_default().push(append);
-        }
-        let done = TaskDone { mark, pieces: 0, positions: changelog.positions.clone() };
-        let mut announcement = Announcement { done, pieces: BTreeMap::new() };
-        let topic = running.changelog;
-        let mut failed = None;
-        if !changelog.is_empty() {
-            let partition = own_partition(topic, self.0.shard, shard.count());
-            let id = announcement.next_piece(self.0.shard);
-            let header = PieceHeader { id, target: Target::Changelog };
-            match changelog::encode(&header, changelog) {
-                Ok(batches) => {
-                    let piece =
-                        Outgoing { id, target: Target::Changelog, place: (topic, partition), batches };
-                    self.send_piece(shard, self.0.shard, piece, BTreeMap::new());
-                }
-                Err(error) => failed = Some(format!("state of one epoch can't be written: {error}")),
-            }
-        }
-        for ((topic, partition), appends) in outputs {
-            let owner = shard.owner(topic, partition);
-            let id = announcement.next_piece(owner);
-            let mut credits = BTreeMap::<u32, u32>::new();
-            appends.iter().for_each(|append| *credits.entry(append.output).or_default() += 1);
-            let batches = appends.into_iter().map(|append| append.batch).collect();
-            let target = Target::Partition { topic, partition };
-            self.send_piece(
-                shard,
-                owner,
-                Outgoing { id, target, place: (topic, partition), batches },
-                credits,
-            );
-        }
-        running.passed.push(announcement);
-        drop(guard);
-        if let Some(reason) = failed {
-            self.fail(mark.job, mark.attempt, reason);
-        }
-    }
-
-    /// Has a piece staged by its owner, and gives the sinks their credits back when it is.
-    fn send_piece(&self, shard: &Context, owner: ShardId, piece: Outgoing, credits: BTreeMap<u32, u32>) {
-        let (dataflow, shard) = (self.clone(), shard.clone());
-        let mark = piece.id.mark;
-        drop(spawn_into(Queue::Control, async move {
-            let staging =
-                shard.on(owner, move |there| async move { there.dataflow().stage(&there, piece).await });
-            match staging.await {
-                Ok(()) => {
-                    for (output, batches) in credits {
-                        dataflow.deliver(Inbound::Appended { mark, output, batches });
-                    }
-                }
-                Err(reason) => dataflow.fail(mark.job, mark.attempt, reason),
-            }
-        }));
-    }
-
-    /// Stages a piece on this shard, unless its attempt is over.
-    async fn stage(&self, shard: &Context, piece: Outgoing) -> Result<(), String> {
-        let Outgoing { id, target, place, batches } = piece;
-        let mut actions = Vec::new();
-        let admitted = self.0.participant.borrow_mut().stage(id, &mut actions);
-        self.perform(actions);
-        match admitted {
-            Ok(()) => {}
-            // The sender will learn that, too.
-            Err(Refused::Stale { .. }) => return Ok(()),
-            Err(refused) => return Err(refused.to_string()),
-        }
-        let partitions = shard.partitions();
-        let staged = partitions.commits().stage(partitions, id, target, place, &batches).await;
-        let durable = staged.map_err(|error| format!("output can't be staged: {error}"))?;
-        let dataflow = self.clone();
-        drop(spawn_into(Queue::Control, async move {
-            // If it never is, the store has failed, and the server ends.
-            if durable.await.is_ok() {
-                let mut actions = Vec::new();
-                dataflow.0.participant.borrow_mut().durable(id, &mut actions);
-                dataflow.perform(actions);
-            }
-        }));
-        Ok(())
     }
 
     /// All tasks of this shard have passed a barrier: every participant is told what to wait for.
@@ -423,16 +334,22 @@ impl Dataflow {
             if std::mem::replace(&mut running.has_failed, true) {
                 return;
             }
+            let reason = failure::bounded(reason);
             self.send(CONTROLLER, EpochMessage::Failed(AttemptFailed { job, attempt, reason }));
         }
     }
 
     async fn listen(self, shard: Context) {
-        while !self.0.is_stopped.get() {
+        loop {
             let (_, message) = self.0.epochs.recv().await;
             match message {
-                EpochMessage::Control(control) => self.control(&shard, control),
+                // Readers that are still being answered wait for what was published; nothing else matters any more.
+                EpochMessage::Control(Control::Committed(record)) => {
+                    shard.partitions().commits().committed(record);
+                }
                 EpochMessage::Published => shard.partitions().commits().look(),
+                _ if self.0.is_stopped.get() => {}
+                EpochMessage::Control(control) => self.control(&shard, control),
                 EpochMessage::Done(announcements) => self.announced(&shard, announcements),
                 EpochMessage::Vote(vote) => shard.epochs().vote(&shard, vote),
                 EpochMessage::Work(work) => shard.epochs().work(&shard, work),
@@ -468,8 +385,15 @@ impl Dataflow {
         self.0.participant.borrow_mut().begin(&record, &mut actions);
         self.perform(actions);
         let (job, attempt) = (record.job, record.attempt);
-        let Some(prepared) = self.0.prepared.borrow_mut().remove(&job) else { return };
-        let Prepared { plan, mut deployment, changelog, known } = prepared;
+        let prepared = {
+            let mut prepared = self.0.prepared.borrow_mut();
+            match prepared.entry(job) {
+                Entry::Occupied(entry) if entry.get().after < attempt => entry.remove(),
+                // Of other shards; or over already, and what is prepared is for the next.
+                _ => return,
+            }
+        };
+        let Prepared { plan, mut deployment, changelog, known, after: _ } = prepared;
         deployment.attempt = attempt;
         let is_restored = deployment.is_restored;
         let running = Running {
@@ -546,35 +470,6 @@ impl Dataflow {
     }
 }
 
-/// A piece on its way to the shard that stages it.
-#[derive(Debug)]
-struct Outgoing {
-    id: PieceId,
-    target: Target,
-    /// The partition that it is staged for.
-    place: (TopicId, i32),
-    batches: Vec<SharedBatch>,
-}
-
-impl Announcement {
-    /// The name of the next piece for a shard.
-    fn next_piece(&mut self, to: ShardId) -> PieceId {
-        let count = self.pieces.entry(to).or_default();
-        let id = PieceId { mark: self.done.mark, index: *count };
-        *count += 1;
-        id
-    }
-
-    /// What `shard` is told. `own` is the shard of the task: it alone watches over positions.
-    fn for_shard(&self, shard: ShardId, own: ShardId) -> TaskDone {
-        TaskDone {
-            mark: self.done.mark,
-            pieces: self.pieces.get(&shard).copied().unwrap_or(0),
-            positions: if shard == own { self.done.positions.clone() } else { Vec::new() },
-        }
-    }
-}
-
 impl Running {
     /// The partitions of this shard that were added to its topics.
     fn add_partitions(&mut self, shard: &Context) -> Vec<SplitSpec> {
@@ -609,8 +504,9 @@ pub fn reader(placement: &Placement, owner: ShardId, partition: i32) -> ShardId 
     shards[partition.unsigned_abs() as usize % shards.len()]
 }
 
-fn unreadable(demand: &Demand, error: &dyn fmt::Display) -> String {
+fn unreadable(shard: &Context, demand: &Demand, error: &dyn fmt::Display) -> String {
     let Demand { topic, partition, from, .. } = demand;
+    let topic = failure::name_of(*topic, &shard.image());
     format!("partition {partition} of topic {topic} can't be read at offset {from}: {error}")
 }
 

@@ -95,22 +95,34 @@ impl Epochs {
         self.go_on(shard, Vec::new());
     }
 
-    /// Starts the next attempt of a job when all commits of the last are published.
-    pub async fn start_attempt(
+    /// Waits until all commits of a job whose last attempt is over are published. Only then its changelog tells where it
+    /// resumes; that stays so until the next attempt starts.
+    pub async fn settled(&self, job: JobId) {
+        while self.0.coordinator.borrow().is_committing(job) {
+            self.0.published.notified().await;
+        }
+    }
+
+    /// Starts the next attempt of a job.
+    ///
+    /// # Errors
+    /// [`StartError`] if the last is alive, or its commits are not [settled](Self::settled).
+    pub fn start_attempt(
         &self,
         shard: &Context,
         job: JobId,
-        plan: &AttemptPlan,
+        plan: AttemptPlan,
     ) -> Result<Attempt, StartError> {
-        loop {
-            let mut actions = Vec::new();
-            let started = self.0.coordinator.borrow_mut().start(job, plan.clone(), &mut actions);
-            self.go_on(shard, actions);
-            match started {
-                Err(StartError::Committing(_)) => self.0.published.notified().await,
-                started => return started,
-            }
-        }
+        let mut actions = Vec::new();
+        let started = self.0.coordinator.borrow_mut().start(job, plan, &mut actions);
+        self.go_on(shard, actions);
+        started
+    }
+
+    /// The last attempt of a job, alive or over.
+    #[must_use]
+    pub fn last_attempt(&self, job: JobId) -> Attempt {
+        self.0.coordinator.borrow().last_attempt(job)
     }
 
     /// Ends an attempt; nothing happens if it is over.
@@ -118,12 +130,6 @@ impl Epochs {
         let mut actions = Vec::new();
         self.0.coordinator.borrow_mut().end(job, attempt, &mut actions);
         self.go_on(shard, actions);
-    }
-
-    /// The attempt of a job that is alive.
-    #[must_use]
-    pub fn attempt(&self, job: JobId) -> Option<Attempt> {
-        self.0.coordinator.borrow().attempt(job)
     }
 
     fn now(&self) -> Duration {
@@ -186,8 +192,9 @@ impl Epochs {
     }
 
     /// Starts epochs when it is time, and offers messages again that found no room.
+    /// After a stop the latter alone: readers that are still being answered wait for what was published.
     async fn keep_time(self, shard: Context) {
-        while !self.0.is_stopped.get() {
+        while !self.0.is_stopped.get() || !self.is_flowing() {
             if self.is_flowing() {
                 select(pin!(self.0.wake.notified()), pin!(self.0.alarm.ring())).await;
             } else {
@@ -245,11 +252,14 @@ fn flush(shard: &Context, to: ShardId, waiting: &mut VecDeque<EpochMessage>) {
 pub(super) async fn append(shard: &Context, entries: &[Entry]) -> bool {
     let records: Vec<_> =
         entries.iter().map(|entry| (Bytes::new(), Some(Bytes::from(entry.encode())))).collect();
+    let mut has_told = false;
     loop {
         match shard.partitions().append_records(COMMIT_TOPIC, 0, &records).await {
             Ok(_) => return true,
             Err(PartitionError::Append(millrace_storage::AppendError::StorageFull(error))) => {
-                tracing::warn!(%error, "no space for the commit log: jobs wait");
+                if !std::mem::replace(&mut has_told, true) {
+                    tracing::warn!(%error, "no space for the commit log: jobs wait");
+                }
                 sleep(RETRY).await;
             }
             Err(error) => {

@@ -13,6 +13,8 @@
 //! | [`epochs`] | the server's coordinator: ticks, votes, commits |
 //! | [`controller`] | jobs started, restarted, stopped |
 //! | [`recovery`] | what a start does before anybody reads |
+//! | `deploy` | what an attempt is begun with |
+//! | `failure` | why an attempt ended, in words |
 //! | [`status`] | what can be seen of a running job |
 //!
 //! The protocol and its laws are in [`millrace_engine::epoch`].
@@ -22,7 +24,9 @@ pub mod commit_log;
 pub mod commits;
 pub mod controller;
 pub mod dataflow;
+mod deploy;
 pub mod epochs;
+mod failure;
 mod message;
 pub mod recovery;
 pub mod restore;

@@ -18,7 +18,7 @@ use millrace_engine::epoch::{
     PieceId, RecoveryError, Target, TaskId, recover,
 };
 use millrace_runtime::ShardId;
-use millrace_storage::{LogKey, LogKind, Piece, ReadError};
+use millrace_storage::{FatalError, LogKey, LogKind, Piece, ReadError};
 use std::collections::BTreeMap;
 
 /// Why jobs can't be recovered.
@@ -28,6 +28,9 @@ pub enum JobsError {
     /// The commit log does not give its records.
     #[error("the commit log can't be read: {0}")]
     Read(String),
+    /// The store has failed.
+    #[error(transparent)]
+    Fatal(#[from] FatalError),
     /// The commit log holds something else.
     #[error(transparent)]
     Entry(#[from] EntryError),
@@ -74,7 +77,7 @@ pub async fn recover_jobs(shard: &Context) -> Result<CoordinatorStart, JobsError
     for owner in (0..shard.count()).map(ShardId) {
         let own: Vec<Found> = pieces.iter().filter(|found| found.found.shard == owner).copied().collect();
         let places = places.clone();
-        shard.on(owner, move |there| async move { resolve(&there, &own, &places).await }).await;
+        shard.on(owner, move |there| async move { resolve(&there, &own, &places).await }).await?;
     }
     shard.partitions().commits().publish(recovery.start.last_commit);
     settle(shard, &log, &pieces, &places, &recovery.start).await?;
@@ -149,7 +152,7 @@ fn mark_of(piece: &Piece) -> Mark {
 }
 
 /// Splices what is committed of this shard's pieces, in the order of commits and tasks, and gives up the rest.
-async fn resolve(shard: &Context, own: &[Found], places: &Places) {
+async fn resolve(shard: &Context, own: &[Found], places: &Places) -> Result<(), FatalError> {
     let partitions = shard.partitions();
     let mut committed = BTreeMap::<(CommitNumber, LogKey), Vec<(usize, TaskId, Piece)>>::new();
     for found in own {
@@ -169,8 +172,9 @@ async fn resolve(shard: &Context, own: &[Found], places: &Places) {
         // As the applier orders them.
         pieces.sort_by_key(|(entry, task, _)| (*entry, *task));
         let pieces: Vec<Piece> = pieces.into_iter().map(|(_, _, piece)| piece).collect();
-        splice(partitions, partition, number, &pieces).await;
+        splice(partitions, partition, number, &pieces).await?;
     }
+    Ok(())
 }
 
 /// Cuts the commit log: what was applied durably before this start need not be looked at by the next.

@@ -1,9 +1,38 @@
 //! Reading partitions for sources: in place if the shard owns the partition, else by reference over the ring.
 
-use crate::shard::{Context, PartitionError};
+use crate::shard::{CALL_CREDITS, Context, PartitionError};
 use millrace_engine::source::{Demand, SourceBatch, SourceData};
 use millrace_record::{LeaderEpoch, Offset, SharedBatch};
+use millrace_runtime::{ShardId, sleep, timeout};
 use millrace_storage::{Isolation, Log, ReadRequest, Watcher};
+use std::time::Duration;
+use tokio::sync::Semaphore;
+
+/// Reads that may wait at another shard at a time. Each holds one of the calls that this shard may have out there, and
+/// those are for all that it asks.
+const WAITING_MAX: usize = CALL_CREDITS / 4;
+/// How long such a read waits for records before it comes back and asks again.
+const WAIT: Duration = Duration::from_secs(1);
+/// How long while others want its place.
+const WAIT_CONTENDED: Duration = Duration::from_millis(20);
+/// How often a shard looks whether it has a partition that it should have: it is being told of it.
+const HOSTED_RETRY: Duration = Duration::from_millis(5);
+
+/// The places for reads that wait at other shards.
+#[derive(Debug)]
+pub struct Places(Vec<Semaphore>);
+
+impl Places {
+    /// For a shard's reads.
+    #[must_use]
+    pub fn new(shards: u16) -> Self {
+        Self((0..shards).map(|_| Semaphore::new(WAITING_MAX)).collect())
+    }
+
+    fn of(&self, shard: ShardId) -> &Semaphore {
+        &self.0[shard.index()]
+    }
+}
 
 /// What was read of a partition.
 #[derive(Debug)]
@@ -40,7 +69,7 @@ pub fn answer_now(shard: &Context, demand: &Demand) -> Result<Option<SourceData>
     if shard.owner(demand.topic, demand.partition) != shard.id() || !partitions.commits().is_ready() {
         return Ok(None);
     }
-    let log = partitions.log(demand.topic, demand.partition)?;
+    let Ok(log) = partitions.log(demand.topic, demand.partition) else { return Ok(None) };
     if demand.from >= log.last_stable_offset() {
         return Ok(None);
     }
@@ -52,10 +81,20 @@ pub fn answer_now(shard: &Context, demand: &Demand) -> Result<Option<SourceData>
 ///
 /// # Errors
 /// [`PartitionError`]; the attempt can't go on then.
-pub async fn answer(shard: &Context, demand: Demand) -> Result<SourceData, PartitionError> {
+pub async fn answer(shard: &Context, places: &Places, demand: Demand) -> Result<SourceData, PartitionError> {
     let owner = shard.owner(demand.topic, demand.partition);
-    let read = shard.on(owner, move |there| async move { read(&there, &demand).await }).await?;
-    Ok(read.answer(&demand))
+    if owner == shard.id() {
+        return Ok(read(shard, &demand).await?.answer(&demand));
+    }
+    let places = places.of(owner);
+    loop {
+        let _place = places.acquire().await.expect("places are never closed");
+        let wait = if places.available_permits() > 0 { WAIT } else { WAIT_CONTENDED };
+        let read = shard.on(owner, move |there| async move { timeout(wait, read(&there, &demand)).await });
+        if let Ok(read) = read.await {
+            return Ok(read?.answer(&demand));
+        }
+    }
 }
 
 async fn read(shard: &Context, demand: &Demand) -> Result<SourceRead, PartitionError> {
@@ -64,7 +103,13 @@ async fn read(shard: &Context, demand: &Demand) -> Result<SourceRead, PartitionE
     let mut watched = false;
     loop {
         partitions.commits().ready().await;
-        let log = partitions.log(demand.topic, demand.partition)?;
+        let log = match partitions.log(demand.topic, demand.partition) {
+            Err(PartitionError::NotHosted) if shard.image().topic_by_id(demand.topic).is_some() => {
+                sleep(HOSTED_RETRY).await;
+                continue;
+            }
+            log => log?,
+        };
         if demand.from >= log.last_stable_offset() {
             if !std::mem::replace(&mut watched, true) {
                 watcher.watch(&log);

@@ -289,7 +289,7 @@ impl Boot {
             partitions: Partitions::new(store, Commits::new(Arc::clone(&self.published))),
             coordinator: Coordinator::new(timeouts),
             registry: self.registry.clone(),
-            dataflow: Dataflow::new(shard.id, self.frames.join(shard), self.epochs.join(shard)),
+            dataflow: Dataflow::new(shard.id, shard.count, self.frames.join(shard), self.epochs.join(shard)),
         });
         // Calls of other shards are taken from here on; those that need a partition which is not open yet are refused.
         calls.serve(context.clone());

@@ -8,12 +8,18 @@ use millrace_record::{
     BatchMeta, Codec, Compressor, Encoding, Headers, KafkaBatchBuilder, LeaderEpoch, Offset, PushError,
     RecordView, Scratch, SharedBatch, Timestamp, TopicId, convert,
 };
-use millrace_runtime::unix_millis;
+use millrace_runtime::{sleep, unix_millis};
 use millrace_storage::{
-    AppendError as LogAppendError, Class, CreateError, FatalError, Isolation, JournalStats, Log, LogKey,
-    LogKind, LogOptions, LogStartError, ReadError as LogReadError, ReadRequest, Store, Watcher,
+    AppendError as LogAppendError, Class, CreateError, CutError, FatalError, Isolation, JournalStats, Log,
+    LogKey, LogKind, LogOptions, LogStartError, ReadError as LogReadError, ReadRequest, Store, Watcher,
 };
-use std::{cell::RefCell, collections::BTreeMap, fmt, future::Future};
+use std::{
+    cell::RefCell,
+    collections::BTreeMap,
+    fmt,
+    future::{Future, pending},
+    time::Duration,
+};
 
 /// Bytes read at a time when a partition of ours is read whole.
 const REPLAY_BYTES: usize = 1 << 20;
@@ -23,6 +29,9 @@ const OWN_BATCH_MAX: usize = 64 << 20;
 
 /// Length of a staged log's segments, in bytes: space is given back by whole segments, and soon.
 const STAGED_SEGMENT_BYTES: u64 = 16 << 20;
+
+/// How often a shard that stops looks whether the last log is made or removed.
+const CLOSE_RETRY: Duration = Duration::from_millis(1);
 
 /// Why a partition can't be used.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -253,12 +262,6 @@ impl Partitions {
         own.map(|log| (log.key().partition, log.start_offset())).collect()
     }
 
-    /// The first offset of a partition; 0 if it is not hosted.
-    #[must_use]
-    pub fn start_of(&self, topic: TopicId, partition: i32) -> Offset {
-        self.log(topic, partition).map_or(0, |log| log.start_offset())
-    }
-
     /// Hosts a partition of `topic` with the topic's present settings, and makes its log if it is new. Tells whether it
     /// was not hosted before.
     ///
@@ -286,13 +289,11 @@ impl Partitions {
         Ok(self.hosted.borrow_mut().insert((topic.id, partition), hosted).is_none())
     }
 
-    #[expect(
-        clippy::await_holding_refcell_ref,
-        reason = "the store is taken out only when nothing runs any more"
-    )]
+    #[expect(clippy::await_holding_refcell_ref, reason = "the store is taken out only when nobody holds it")]
     async fn create(&self, key: LogKey, options: LogOptions) -> Result<Log, CreateError> {
         let store = self.store.borrow();
-        let store = store.as_ref().expect("a shard that stops hosts nothing new");
+        // Who asks a shard that has stopped is about to end with it.
+        let Some(store) = store.as_ref() else { return pending().await };
         store.create(key, options).await
     }
 
@@ -314,13 +315,10 @@ impl Partitions {
         }
     }
 
-    #[expect(
-        clippy::await_holding_refcell_ref,
-        reason = "the store is taken out only when nothing runs any more"
-    )]
-    async fn remove(&self, topic: TopicId, partition: i32) -> Result<(), millrace_storage::CutError> {
+    #[expect(clippy::await_holding_refcell_ref, reason = "the store is taken out only when nobody holds it")]
+    async fn remove(&self, topic: TopicId, partition: i32) -> Result<(), CutError> {
         let store = self.store.borrow();
-        let store = store.as_ref().expect("a shard that stops removes nothing");
+        let Some(store) = store.as_ref() else { return Err(CutError::Closed) };
         store.remove(topic, partition).await
     }
 
@@ -330,7 +328,13 @@ impl Partitions {
     /// If the store has failed, or fails on the way.
     pub async fn close(&self) -> Result<(), FatalError> {
         self.hosted.borrow_mut().clear();
-        let store = self.store.borrow_mut().take();
+        let store = loop {
+            // A job may be about to make the log that it stages in.
+            if let Ok(mut store) = self.store.try_borrow_mut() {
+                break store.take();
+            }
+            sleep(CLOSE_RETRY).await;
+        };
         match store {
             Some(store) => store.close().await,
             None => Ok(()),
@@ -342,7 +346,7 @@ impl Partitions {
         let fatal = self.store.borrow().as_ref().map(Store::fatal);
         match fatal {
             Some(fatal) => fatal.raised().await,
-            None => std::future::pending().await,
+            None => pending().await,
         }
     }
 
