@@ -17,3 +17,4 @@ mod kills;
 mod ledger;
 mod load;
 mod power;
+mod unsynced;

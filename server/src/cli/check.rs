@@ -57,7 +57,7 @@ pub(super) fn at_start(config: &Config) -> Result<(), Exit> {
             Grade::Fair => tracing::info!(check = name, found, cure, "the machine could be better"),
             Grade::Poor => tracing::warn!(check = name, found, cure, "the machine may fail the server"),
             Grade::Unfit => {
-                eprintln!("millrace: {name}: {found}: {cure}");
+                tracing::error!(check = name, found, cure, "the machine is unfit");
                 fit = Err(Exit::Machine);
             }
         }

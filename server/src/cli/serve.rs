@@ -95,8 +95,9 @@ async fn told_to_stop() {
     }
 }
 
+/// The last line of the log says why there is no other.
 fn fail(exit: Exit, message: &str) -> Exit {
-    eprintln!("millrace: {message}");
+    tracing::error!(exit_code = exit.code(), error = message, "the server ends");
     exit
 }
 
@@ -105,6 +106,13 @@ fn init_logging(config: &Config) {
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match config.log.format {
         LogFormat::Text => lines.with_ansi(super::output::colour_on_stderr()).init(),
-        LogFormat::Json => lines.json().init(),
+        LogFormat::Json => {
+            lines.json().init();
+            // A panic is a line like others, for who reads them with a program.
+            std::panic::set_hook(Box::new(|panic| {
+                let backtrace = std::backtrace::Backtrace::capture();
+                tracing::error!(%panic, %backtrace, "panicked");
+            }));
+        }
     }
 }
