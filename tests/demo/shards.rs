@@ -70,9 +70,9 @@ fn every_row_is_exact_and_nothing_is_late() {
 
 #[test]
 fn with_a_shorter_bound_on_time_and_late_are_all() {
-    for (shards, share) in [(1, QUARTER), (2, FLIGHTS), (4, QUARTER)] {
+    for shards in [1, 2, 4] {
         let mut flights = Flights::load().unwrap();
-        flights.keep(0..share);
+        flights.keep(0..QUARTER);
         let mut expected = oracle(&flights);
         let testbed = run(&flights, shards, 180);
         let late = testbed.output(LATE_TOPIC);
