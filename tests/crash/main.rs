@@ -11,8 +11,13 @@
 #[path = "../process/mod.rs"]
 mod process;
 
+#[expect(dead_code, reason = "nothing is late here")]
+#[path = "../demo/oracle.rs"]
+mod oracle;
+
 mod chance;
 mod device;
+mod jobs;
 mod kills;
 mod ledger;
 mod load;

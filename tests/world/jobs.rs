@@ -19,7 +19,7 @@ fn parameters(seed: u64) -> Vec<(&'static str, &'static str)> {
 
 #[test]
 fn a_job_writes_what_a_sequential_program_would() {
-    for seed in seeds(6) {
+    for seed in seeds(3) {
         let house = House::with_jobs(seed, Device::Fua, jobs());
         house.start(1 + (seed % 3) as u16);
         create(&house, &["in", "out"]);
@@ -150,7 +150,7 @@ fn windows_survive(seed: u64, crash: Crash) {
 
 #[test]
 fn windows_and_late_records_after_crashes() {
-    for seed in seeds(4) {
+    for seed in seeds(3) {
         windows_survive(seed, if seed % 2 == 0 { Crash::PowerCut } else { Crash::Process });
     }
 }

@@ -39,10 +39,10 @@ fn waits_for_space(seed: u64, crash: Option<Crash>) {
 
 #[test]
 fn a_job_waits_until_the_disk_has_space_again() {
-    seeds(4).for_each(|seed| waits_for_space(seed, None));
+    seeds(2).for_each(|seed| waits_for_space(seed, None));
 }
 
 #[test]
 fn a_power_cut_while_the_disk_is_full() {
-    seeds(4).for_each(|seed| waits_for_space(seed, Some(Crash::PowerCut)));
+    seeds(2).for_each(|seed| waits_for_space(seed, Some(Crash::PowerCut)));
 }

@@ -117,7 +117,7 @@ fn a_name_runs_once_however_many_ask_at_a_time() {
 #[test]
 fn an_attempt_begins_after_all_commits_of_the_last() {
     let mut failed = 0;
-    for seed in seeds(12) {
+    for seed in seeds(10) {
         let poison = Arc::new(AtomicU64::new(u64::MAX));
         let house = House::with_jobs(seed, Device::Fua, jobs_with(&poison));
         house.disk().set_capacity(96 << 20);

@@ -7,6 +7,8 @@ use crate::shell::{Failure, cargo, execute};
 enum Crash {
     /// kill -9.
     Kill,
+    /// kill -9 while a job runs.
+    Jobs,
     /// The file system below it is shut down, as a power cut would: ext4 on a loop device, as root.
     Power,
 }
@@ -28,6 +30,7 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     let (test, variable) = match options.crash {
         Crash::Kill => ("kills::", "MILLRACE_SOAK_KILLS"),
+        Crash::Jobs => ("jobs::", "MILLRACE_SOAK_JOBS"),
         Crash::Power => ("power::", "MILLRACE_SOAK_POWER_CUTS"),
     };
     let mut command = cargo();

@@ -1,0 +1,149 @@
+//! kill -9 while a job runs: every row that it should write is there, once, and none that it should not.
+
+use crate::{
+    chance::Chance,
+    oracle::{assert_rows, oracle},
+    process::{Server, Start, client, run},
+};
+use millrace::demo::{
+    data::{FLIGHTS, Flights},
+    feed::feed,
+    job::{BOUND_MIN, DELAYS_TOPIC, JOB, LATE_TOPIC},
+    replay::{Pace, Replay},
+    topics::{DELAYS_PARTITIONS, FLIGHTS_PARTITIONS, create_topics},
+};
+use millrace_net::client::{Admin, Cluster, ClusterOptions, Consumer, ConsumerOptions};
+use millrace_record::Scratch;
+use std::{
+    net::SocketAddr,
+    path::Path,
+    sync::Arc,
+    thread::{self, sleep},
+    time::{Duration, Instant},
+};
+
+/// The variable that says how often the server is killed; `cargo xtask soak jobs` sets it.
+const TIMES: &str = "MILLRACE_SOAK_JOBS";
+
+/// Kills in a plain test run.
+const TIMES_DEFAULT: u32 = 4;
+
+/// Flights that are sent for each kill, as long as there are any.
+const FLIGHTS_PER_KILL: usize = 7_000;
+
+/// How long the flights of a kill take to be sent: about as long as a server lives.
+const PACE: Duration = Duration::from_millis(900);
+
+/// The longest that a server lives once it listens.
+const LIFE: Duration = Duration::from_millis(1_200);
+
+/// The longest that a server which is killed at its start lives.
+const SHORT_LIFE: Duration = Duration::from_millis(150);
+
+/// How long the last rows may take.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Small files, so that they are recycled and replaced within the life of a server.
+fn server(directory: &Path, kill: u32) -> Start {
+    Start::below(directory)
+        .shards([1, 2, 4][kill as usize % 3])
+        .set("journal.file_bytes", "1 MiB")
+        .set("journal.files_max", "4")
+        .set("topic.segment_bytes", "1 MiB")
+}
+
+/// The admin interface of a server, as it told when it started.
+fn admin_address(server: &Server) -> String {
+    let end = Instant::now() + PATIENCE;
+    while Instant::now() < end {
+        let log = server.log();
+        let lines = log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        let mut told = lines.filter(|line| line["fields"]["message"] == "admin interface");
+        let told = told.next_back();
+        if let Some(address) = told.and_then(|line| line["fields"]["address"].as_str().map(str::to_owned)) {
+            return address;
+        }
+        sleep(Duration::from_millis(5));
+    }
+    panic!("no admin interface");
+}
+
+/// Key and value of all records of a topic, sorted.
+async fn read_all(address: SocketAddr, topic: &str, partitions: u32) -> Vec<(String, String)> {
+    let cluster = Cluster::new(vec![address], ClusterOptions::default());
+    let admin = Admin::new(cluster.clone(), PATIENCE);
+    let mut consumer = Consumer::new(cluster, ConsumerOptions::default());
+    let (mut records, mut scratch) = (Vec::new(), Scratch::new(16 << 20));
+    for partition in 0..partitions as i32 {
+        let end = admin.list_offset(topic, partition, -1).await.unwrap().offset;
+        consumer.assign(topic, partition, 0);
+        while consumer.position(topic, partition).unwrap() < end {
+            for fetched in consumer.poll().await.unwrap() {
+                let text = |bytes: Option<&[u8]>| String::from_utf8(bytes.unwrap().to_vec()).unwrap();
+                fetched
+                    .for_each(&mut scratch, |record| records.push((text(record.key), text(record.value))))
+                    .unwrap();
+            }
+        }
+        consumer.unassign(topic, partition);
+    }
+    records.sort();
+    records
+}
+
+#[test]
+fn every_row_is_written_once_whatever_is_killed() {
+    let times = std::env::var(TIMES).map_or(TIMES_DEFAULT, |text| text.parse().unwrap());
+    let mut chance = Chance::new();
+    let directory = tempfile::tempdir().unwrap();
+    let mut flights = Flights::load().unwrap();
+    let count = FLIGHTS.min(FLIGHTS_PER_KILL * times as usize);
+    flights.keep(0..count);
+    let expected = oracle(&flights).rows();
+    let mut running = server(directory.path(), 0).run();
+    let address = running.address;
+    client(move || async move { create_topics(address).await.unwrap() });
+    let (code, told, error) = run(&["job", "run", JOB, "--admin", &admin_address(&running)]);
+    assert_eq!(code, 0, "{told}{error}");
+
+    let year = PACE.mul_f64(f64::from(times) * FLIGHTS as f64 / count as f64);
+    let replay = Replay::new(flights, vec![Pace::Year(year)], FLIGHTS_PARTITIONS, BOUND_MIN as i32);
+    let replay = Arc::new(replay);
+    let feeding = {
+        let replay = Arc::clone(&replay);
+        thread::spawn(move || client(move || async move { feed(&replay, address).await.unwrap() }))
+    };
+    for kill in 1..=times {
+        sleep(chance.moment(LIFE));
+        running.kill();
+        // Now and then the next is killed too, while it recovers.
+        let while_recovering = chance.below(4) == 0;
+        if while_recovering {
+            let starting = server(directory.path(), kill + 1).listen(address).spawn();
+            sleep(chance.moment(SHORT_LIFE));
+            starting.kill();
+        }
+        running = server(directory.path(), kill).listen(address).run();
+        println!("kill {kill}, fed: {}, once more: {while_recovering}", feeding.is_finished());
+    }
+    feeding.join().unwrap();
+    let end = Instant::now() + PATIENCE;
+    let rows = loop {
+        let rows = client(move || read_all(address, DELAYS_TOPIC, DELAYS_PARTITIONS));
+        assert!(rows.len() <= expected.len(), "{} rows, not {}", rows.len(), expected.len());
+        if rows.len() == expected.len() {
+            break rows;
+        }
+        assert!(Instant::now() < end, "{} rows of {}\n{}", rows.len(), expected.len(), running.log());
+        sleep(Duration::from_millis(100));
+    };
+    assert_rows(&rows, &expected);
+    assert_eq!(client(move || read_all(address, LATE_TOPIC, 1)), [], "none is late with this bound");
+    println!("{times} kills, {count} flights, {} rows, each once", rows.len());
+    // A stop is clean, and what it leaves is the same again.
+    assert_eq!(running.stop().code(), Some(0));
+    let running = server(directory.path(), 2).listen(address).run();
+    let again = client(move || read_all(address, DELAYS_TOPIC, DELAYS_PARTITIONS));
+    assert_rows(&again, &expected);
+    running.kill();
+}
