@@ -3,13 +3,17 @@
 use crate::{
     flows::{WINDOW_MS, jobs, parse_timed},
     house::House,
-    play::{check, create, has_not_failed, job, produce_for, read, read_sorted, run, send, settles},
+    play::{
+        PARTITIONS, check, create, has_not_failed, job, produce, produce_for, read, read_sorted, run, send,
+        settles,
+    },
 };
+use millrace_net::client::{Consumer, ConsumerOptions};
 use millrace_runtime::{
     sim::{Crash, Device, seeds},
     sleep,
 };
-use std::{collections::BTreeMap, time::Duration};
+use std::{cell::Cell, collections::BTreeMap, rc::Rc, time::Duration};
 
 /// Sometimes with long records, sometimes with frames of a record, one at a time.
 fn parameters(seed: u64) -> Vec<(&'static str, &'static str)> {
@@ -74,6 +78,37 @@ fn after_power_cuts_on_a_disk_with_fua() {
 #[test]
 fn after_power_cuts_on_a_disk_that_only_flushes() {
     seeds(3).for_each(|seed| survives(seed, Device::FlushOnly, Crash::PowerCut));
+}
+
+/// Told to stop while records come, pieces are staged and commits are published, the server answers who still reads.
+#[test]
+fn a_stop_is_clean_whatever_is_under_way() {
+    for seed in seeds(6) {
+        let house = House::with_jobs(seed, Device::Fua, jobs());
+        house.start(3);
+        create(&house, &["in", "out"]);
+        let id = run(&house, job("running", &parameters(seed)));
+        for round in 0..2u64 {
+            let over = Rc::new(Cell::new(false));
+            produce(&house, round * 1_000_000, &over);
+            for _ in 0..3 {
+                let cluster = house.cluster();
+                house.world.spawn(house.clients, async move {
+                    let mut consumer = Consumer::new(cluster, ConsumerOptions::default());
+                    (0..PARTITIONS).for_each(|partition| consumer.assign("out", partition, 0));
+                    while consumer.poll().await.is_ok() {}
+                });
+            }
+            house.world.run_for(Duration::from_micros(10_000 + house.world.random_u64() % 40_000));
+            over.set(true);
+            house.stop();
+            house.start([2, 1][round as usize]);
+        }
+        produce_for(&house, 9_000_000, Duration::from_millis(60));
+        settles(&house, "in", "out");
+        has_not_failed(&house, id);
+        house.stop();
+    }
 }
 
 /// Timed records of a round, most in order, some late, spread over the partitions.
