@@ -22,6 +22,10 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
+/// Records that a held source adds to the open epoch at most. Like the next group of a group commit, that epoch fills while those
+/// before it are being committed: it must hold what comes meanwhile, or a slow disk would make small epochs, which make a slow job.
+pub(crate) const HELD_RECORDS_MAX: u32 = 1 << 14;
+
 /// A call that is to be made, or to be continued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Call {
@@ -62,6 +66,8 @@ pub(super) struct Instance {
     uses_time: bool,
     /// Whether something was done that is to be committed.
     has_worked: bool,
+    /// Records that the source has taken since the last barrier.
+    open_records: u32,
 }
 
 /// What a task hands over at a barrier.
@@ -109,6 +115,7 @@ impl Instance {
             batches: 0,
             uses_time: false,
             has_worked: false,
+            open_records: 0,
         }
     }
 
@@ -141,7 +148,12 @@ impl Instance {
             || self.timer_is_due()
             || self.gate.is_ready()
             || !self.barriers.is_empty()
-            || (!is_held && self.source.as_ref().is_some_and(SourceReader::is_ready))
+            || (self.may_read(is_held) && self.source.as_ref().is_some_and(SourceReader::is_ready))
+    }
+
+    /// Whether a source may take records: as many as it likes, unless too many epochs are unresolved.
+    const fn may_read(&self, is_held: bool) -> bool {
+        !is_held || self.open_records < HELD_RECORDS_MAX
     }
 
     fn timer_is_due(&self) -> bool {
@@ -149,7 +161,7 @@ impl Instance {
     }
 
     /// Makes calls until the budget is used up, the outputs have no room, or nothing is left to do. A source that is held
-    /// takes nothing new. Returns the barriers passed and what was left behind at each.
+    /// takes a bounded number of records. Returns the barriers passed and what was left behind at each.
     pub(super) fn run(
         &mut self,
         budget: u32,
@@ -205,7 +217,8 @@ impl Instance {
                 sealed.push(self.seal(epoch));
                 continue;
             }
-            if let Some(source) = self.source.as_mut().filter(|_| !is_held) {
+            let may_read = self.may_read(is_held);
+            if let Some(source) = self.source.as_mut().filter(|_| may_read) {
                 return match source.turn()? {
                     SourceTurn::Batch(split) => Some(Call::Source { split }),
                     SourceTurn::End => Some(Call::End { input: 0 }),
@@ -271,6 +284,7 @@ impl Instance {
             let Batch::Source(records) = batch else { unreachable!("a task leaves the kind of its batch") };
             let taken = records.taken();
             source.advance(split, taken);
+            self.open_records = self.open_records.saturating_add(taken);
             if flow == Flow::More {
                 return flow;
             }
@@ -328,6 +342,7 @@ impl Instance {
         task.tables(&mut |table| deltas.push(table.seal(epoch)));
         deltas.push(clocks.seal(epoch));
         let positions = self.source.as_mut().map_or_else(Vec::new, SourceReader::moved_positions);
+        self.open_records = 0;
         cx.mark(Mark::Barrier(epoch));
         let changelog = Changelog::new(positions, deltas);
         let sealed = Sealed { mark, changelog, appends: appends.len() as u32, is_last: self.is_ended() };
@@ -361,7 +376,7 @@ impl Instance {
     /// Stops or starts the idleness clocks of a source's partitions: while the task can't take anything, a partition that
     /// has nothing is not idle but waiting for us. Also keeps account of the time.
     pub(super) fn note_blocked(&mut self, now: Instant, is_held: bool) {
-        let is_blocked = self.cx.is_blocked() || is_held;
+        let is_blocked = self.cx.is_blocked() || !self.may_read(is_held);
         if is_blocked == self.blocked_since.is_some() {
             return;
         }
@@ -415,7 +430,7 @@ impl Instance {
         self.cx.idle = false;
         self.cx.wake_at_ms = None;
         self.barriers.clear();
-        (self.ended, self.has_worked) = (0, false);
+        (self.ended, self.has_worked, self.open_records) = (0, false, 0);
         if let Some(source) = &mut self.source {
             source.reset(attempt, positions);
             for (index, status) in self.cx.splits.iter_mut().enumerate() {

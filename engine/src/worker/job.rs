@@ -175,7 +175,7 @@ impl Job {
         self.tasks.iter_mut().find(|task| task.stage.source() == id)
     }
 
-    /// Too many epochs are unresolved: sources take nothing new.
+    /// As many epochs are unresolved as may be: no barrier comes, and what sources may add to the open epoch is bounded.
     fn is_held(&self) -> bool {
         self.unresolved.len() + self.passed.len() >= UNRESOLVED_MAX
     }

@@ -13,6 +13,8 @@ mod instance;
 mod job;
 mod message;
 
+#[cfg(test)]
+pub(crate) use instance::HELD_RECORDS_MAX;
 pub use message::{Credit, Inbound, Outbound, Passed, Rollback, Sealed, ShardMessage};
 
 use crate::{
