@@ -124,10 +124,12 @@ fn two_shards(directory: &Path, shape: Shape, own: bool, cores: &[usize]) -> Fig
     let probe = Shape { batches: 1, ..shape };
     let mut first = Driver::new(false);
     first.connect(server.address(), load::requests(TOPIC, &[0], probe));
+    let before = server.per_shard("journal_bytes_total");
     first.run(Pace::Full, Duration::from_millis(1));
     drop(first);
-    let owner_of_first = server.per_shard("records_in_total").into_iter().find(|(_, records)| *records > 0);
-    let (owner_of_first, _) = owner_of_first.expect("one shard has appended something");
+    let after = server.per_shard("journal_bytes_total").into_iter();
+    let owner_of_first = after.max_by_key(|(shard, bytes)| bytes - before[shard]);
+    let (owner_of_first, _) = owner_of_first.expect("there are two shards");
     let mut driver = Driver::new(false);
     let mut connections = server.per_shard("connections");
     for _ in 0..CONNECTIONS {
