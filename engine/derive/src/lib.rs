@@ -66,10 +66,9 @@ fn expand(input: &DeriveInput) -> Result<TokenStream, Error> {
 fn archived_attributes(target: &Target<'_>, repr: &TokenStream) -> TokenStream {
     let doc = format!("The archived form of [`{}`], read in place.", target.name);
     let derives = &target.attributes.derives;
-    // Archived values are never constructed, and it is for the user to read their fields or not.
     quote! {
         #[doc = #doc]
-        #[allow(dead_code)]
+        #[allow(dead_code, reason = "never constructed, and it is for the user to read the fields or not")]
         #[derive(#(#derives),*)]
         #[repr(#repr)]
     }
