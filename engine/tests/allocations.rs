@@ -1,6 +1,8 @@
 //! Nothing is allocated per record: once buffers are warm, a step over batches of many records takes as many allocations as
 //! one over batches of few.
 
+#![expect(clippy::disallowed_macros, reason = "allocations are counted on the test's thread")]
+
 use millrace_engine::{
     data::{Scratch, write},
     epoch::{Attempt, Epoch, JobId, SourceId},
@@ -12,39 +14,13 @@ use millrace_engine::{
 };
 use millrace_record::{ArchivedBatchBuilder, BatchMeta, Headers, SharedBatch, TopicId};
 use millrace_runtime::{Instant, ShardId};
-use std::{
-    alloc::{GlobalAlloc, Layout, System},
-    collections::BTreeMap,
-    sync::atomic::{AtomicUsize, Ordering},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
-struct Counting;
-
-static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: every call goes to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller's promise is the system's.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise is the system's.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, len: usize) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller's promise is the system's.
-        unsafe { System.realloc(pointer, layout, len) }
-    }
-}
+#[path = "../../tests/allocations/counting.rs"]
+mod counting;
 
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: counting::Counting = counting::Counting;
 
 const JOB: JobId = JobId(1);
 const ATTEMPT: Attempt = Attempt(0);
@@ -144,9 +120,9 @@ fn main() {
     }
     feed(&mut worker, &many, &mut offset);
     let mut count = |batch| {
-        let before = ALLOCATIONS.load(Ordering::Relaxed);
+        let before = counting::of_this_thread().calls;
         feed(&mut worker, batch, &mut offset);
-        ALLOCATIONS.load(Ordering::Relaxed) - before
+        counting::of_this_thread().calls - before
     };
     let (for_few, for_many) = (count(&few), count(&many));
     // A step gathers calls, frames and demands in vectors: some allocations for each slice of about a thousand records.

@@ -1,48 +1,24 @@
 //! Nothing is allocated per record: batches of 10 and of 1,000 records take the same number of allocations to write
 //! and to read, and that is none once buffers are warm.
 
+#![expect(clippy::disallowed_macros, reason = "allocations are counted on the test's thread")]
+
 use millrace_record::{
     ArchivedBatchBuilder, Batch, BatchHeader, BatchMeta, Codec, Compressor, Encoding, HEADER_LEN, HeadersBuf,
     KafkaBatchBuilder, Scratch, convert,
     kafka::{Limits, Origin, validate_deep},
 };
-use std::{
-    alloc::{GlobalAlloc, Layout, System},
-    sync::atomic::{AtomicUsize, Ordering},
-};
-
-struct Counting;
-
-static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: every call goes to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller's promise is the system's.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise is the system's.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, len: usize) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller's promise is the system's.
-        unsafe { System.realloc(pointer, layout, len) }
-    }
-}
+#[path = "../../tests/allocations/counting.rs"]
+mod counting;
 
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: counting::Counting = counting::Counting;
 
 /// How many allocations `work` takes.
-fn allocations(work: impl FnOnce()) -> usize {
-    let before = ALLOCATIONS.load(Ordering::Relaxed);
+fn allocations(work: impl FnOnce()) -> u64 {
+    let before = counting::of_this_thread().calls;
     work();
-    ALLOCATIONS.load(Ordering::Relaxed) - before
+    counting::of_this_thread().calls - before
 }
 
 const ROOM: usize = 1 << 20;

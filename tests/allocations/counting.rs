@@ -1,4 +1,4 @@
-//! The system's allocator, with a count of what each thread asks of it.
+//! The system's allocator, with a count of what each thread asks of it. The libraries' own tests of allocations use it too.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
