@@ -4,6 +4,7 @@ use crate::{
     chance::Chance,
     oracle::{assert_rows, oracle},
     process::{Server, Start, client, run},
+    records::read_all,
 };
 use millrace::demo::{
     data::{FLIGHTS, Flights},
@@ -12,10 +13,7 @@ use millrace::demo::{
     replay::{Pace, Replay},
     topics::{DELAYS_PARTITIONS, FLIGHTS_PARTITIONS, create_topics},
 };
-use millrace_net::client::{Admin, Cluster, ClusterOptions, Consumer, ConsumerOptions};
-use millrace_record::Scratch;
 use std::{
-    net::SocketAddr,
     path::Path,
     sync::Arc,
     thread::{self, sleep},
@@ -66,29 +64,6 @@ fn admin_address(server: &Server) -> String {
         sleep(Duration::from_millis(5));
     }
     panic!("no admin interface");
-}
-
-/// Key and value of all records of a topic, sorted.
-async fn read_all(address: SocketAddr, topic: &str, partitions: u32) -> Vec<(String, String)> {
-    let cluster = Cluster::new(vec![address], ClusterOptions::default());
-    let admin = Admin::new(cluster.clone(), PATIENCE);
-    let mut consumer = Consumer::new(cluster, ConsumerOptions::default());
-    let (mut records, mut scratch) = (Vec::new(), Scratch::new(16 << 20));
-    for partition in 0..partitions as i32 {
-        let end = admin.list_offset(topic, partition, -1).await.unwrap().offset;
-        consumer.assign(topic, partition, 0);
-        while consumer.position(topic, partition).unwrap() < end {
-            for fetched in consumer.poll().await.unwrap() {
-                let text = |bytes: Option<&[u8]>| String::from_utf8(bytes.unwrap().to_vec()).unwrap();
-                fetched
-                    .for_each(&mut scratch, |record| records.push((text(record.key), text(record.value))))
-                    .unwrap();
-            }
-        }
-        consumer.unassign(topic, partition);
-    }
-    records.sort();
-    records
 }
 
 #[test]

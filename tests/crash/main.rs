@@ -14,6 +14,8 @@ mod process;
 #[expect(dead_code, reason = "nothing is late here")]
 #[path = "../demo/oracle.rs"]
 mod oracle;
+#[path = "../demo/records.rs"]
+mod records;
 
 mod chance;
 mod device;

@@ -3,5 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "an error ends the test")]
 
 mod oracle;
+mod records;
 mod server;
 mod shards;

@@ -1,6 +1,9 @@
 //! The job in a real server, over Kafka's protocol: producers, job, consumer, and every row.
 
-use crate::oracle::{QUARTER, assert_rows, oracle};
+use crate::{
+    oracle::{QUARTER, assert_rows, oracle},
+    records::{Records, read_all},
+};
 use millrace::{
     config::{Auto, Config, Pin},
     demo::{
@@ -16,13 +19,8 @@ use millrace::{
     job::Phase,
 };
 use millrace_engine::registry::Registry;
-use millrace_net::client::{Admin, Cluster, ClusterOptions, Consumer, ConsumerOptions};
-use millrace_record::Scratch;
 use millrace_runtime::{LaunchOptions, Pinning, Shard, launch};
 use std::{collections::BTreeSet, net::SocketAddr, ops::Range, sync::Arc, time::Duration};
-
-/// Key and value of records.
-type Records = Vec<(String, String)>;
 
 /// Runs something on threads of the runtime, and gives what it gives.
 fn on_threads<T: Send + 'static, F: Future<Output = T> + 'static>(
@@ -32,30 +30,6 @@ fn on_threads<T: Send + 'static, F: Future<Output = T> + 'static>(
     let (pinning, spin) = (Pinning::Never, Duration::ZERO);
     let options = LaunchOptions { shards: count, pinning, spin, name: "test".to_owned() };
     launch(&options, main).unwrap().join().unwrap()
-}
-
-/// All records of a topic.
-async fn read_all(address: SocketAddr, topic: &str, partitions: u32) -> Records {
-    let cluster = Cluster::new(vec![address], ClusterOptions::default());
-    let admin = Admin::new(cluster.clone(), Duration::from_secs(30));
-    let mut consumer = Consumer::new(cluster, ConsumerOptions::default());
-    let (mut records, mut scratch) = (Vec::new(), Scratch::new(16 << 20));
-    for partition in 0..partitions as i32 {
-        const LATEST: i64 = -1;
-        let end = admin.list_offset(topic, partition, LATEST).await.unwrap().offset;
-        consumer.assign(topic, partition, 0);
-        while consumer.position(topic, partition).unwrap() < end {
-            for fetched in consumer.poll().await.unwrap() {
-                let text = |bytes: Option<&[u8]>| String::from_utf8(bytes.unwrap().to_vec()).unwrap();
-                fetched
-                    .for_each(&mut scratch, |record| records.push((text(record.key), text(record.value))))
-                    .unwrap();
-            }
-        }
-        consumer.unassign(topic, partition);
-    }
-    records.sort();
-    records
 }
 
 /// Sends the flights to a server of so many shards. Rows and late flights that come of it.
