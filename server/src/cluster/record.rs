@@ -355,6 +355,24 @@ mod tests {
     }
 
     #[test]
+    fn layout_of_jobs_is_fixed() {
+        let job = Job {
+            id: 1,
+            name: "a".to_owned(),
+            version: 2,
+            parameters: [("b".to_owned(), "c".to_owned())].into(),
+            shards: vec![3],
+            changelog: TopicId(Uuid::from_u128(4)),
+            state: JobState::Failed { reason: "d".to_owned() },
+        };
+        let mut bytes = vec![1, 7, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, b'a', 2, 0, 0, 0];
+        bytes.extend([1, 0, 0, 0, 1, 0, 0, 0, b'b', 1, 0, 0, 0, b'c', 1, 0, 0, 0, 3, 0]);
+        bytes.extend([0; 15]);
+        bytes.extend([4, 3, 1, 0, 0, 0, b'd']);
+        assert_eq!(MetadataRecord::Job(job).encode(), bytes);
+    }
+
+    #[test]
     fn the_future_is_named() {
         assert_eq!(MetadataRecord::decode(&[2, 1]), Err(RecordError::Unknown { version: 2, kind: 1 }));
         assert_eq!(MetadataRecord::decode(&[1, 77]), Err(RecordError::Unknown { version: 1, kind: 77 }));

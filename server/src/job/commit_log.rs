@@ -202,6 +202,18 @@ mod tests {
     }
 
     #[test]
+    fn layout_is_fixed() {
+        let base = Base { settled: CommitNumber(2), last_epoch: Epoch(3), attempts: vec![attempt(1, 1)] };
+        let record = attempt(1, 1).encode();
+        let mut bytes = vec![3, 2, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, record.len() as u8, 0, 0, 0];
+        bytes.extend(&record);
+        assert_eq!(Entry::Base(base).encode(), bytes);
+        assert_eq!(Entry::Attempt(attempt(1, 1)).encode(), [vec![1], record].concat());
+        let commit = commit(1, 1, 1);
+        assert_eq!(Entry::Commit(commit.clone()).encode(), [vec![2], commit.encode()].concat());
+    }
+
+    #[test]
     fn a_base_keeps_what_may_still_be_asked_for() {
         let mut log = CommitLog::default();
         for of in 1..4 {
