@@ -64,9 +64,9 @@ async fn park(shard: &Shard) {
 }
 
 async fn sleep(shard: &Shard) {
-    let until = shard.timers.earliest();
+    let (since, until) = (monotonic_ns(), shard.timers.earliest());
     let mut timer =
-        (until != u64::MAX).then(|| Timer::new(Duration::from_nanos(until.saturating_sub(monotonic_ns()))));
+        (until != u64::MAX).then(|| Timer::new(Duration::from_nanos(until.saturating_sub(since))));
     let mut asleep = false;
     poll_fn(|cx| {
         if asleep {
@@ -84,6 +84,7 @@ async fn sleep(shard: &Shard) {
     })
     .await;
     shard.parker.unpark();
+    shard.syncs.idled(monotonic_ns() - since);
 }
 
 /// Wakes the driver when the shard's eventfd is readable. A task of its own, because glommio's poll of a descriptor is

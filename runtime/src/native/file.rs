@@ -52,13 +52,17 @@ struct Opened {
     durably: Cell<Option<Durably>>,
 }
 
-/// How a write becomes durable.
+/// How a write becomes durable. docs/decisions/0001-runtime.md has the figures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Durably {
-    /// In one operation, with RWF_DSYNC.
+    /// In one operation, with RWF_DSYNC: the kernel forces it past the device's cache, or there is no such cache.
     AtOnce,
-    /// By a write, then a sync.
+    /// By a write, then a sync: the file system knows no RWF_DSYNC.
     InTwo,
+    /// The device can't force a single write past its cache, so that either way a flush follows the write. In one operation it
+    /// is started by a kernel worker that is bound to a core, likely the shard's own: best if that core is free. In two it is
+    /// started by this shard, and waited for on whatever core is free: best if the shard is busy.
+    AsFits,
 }
 
 impl File {
@@ -154,15 +158,17 @@ impl File {
         len: usize,
     ) -> (io::Result<()>, AlignedBuf) {
         assert_aligned(position, buffer[..len].as_ptr(), len);
-        let mut written = 0;
+        let _under_way = self.0.shard.syncs.begin();
+        let (mut written, mut unsynced) = (0, false);
         while written < len {
-            let flags = if self.durably() == Durably::AtOnce { libc::RWF_DSYNC } else { 0 };
+            let at_once = self.at_once();
+            let flags = if at_once { libc::RWF_DSYNC } else { 0 };
             let entry = self.write_entry(&buffer[written..len], &buffer, position + written as u64, flags);
             // SAFETY: the entry points into the buffer's memory, which does not move with it.
             let (result, memory) = unsafe { self.submit(entry, Memory::Aligned(buffer)) }.await;
             let Memory::Aligned(back) = memory else { unreachable!("a write gives its memory back") };
             buffer = back;
-            if result == -libc::EOPNOTSUPP && self.durably() == Durably::AtOnce {
+            if result == -libc::EOPNOTSUPP && at_once {
                 self.0.durably.set(Some(Durably::InTwo));
                 continue;
             }
@@ -170,25 +176,29 @@ impl File {
                 Ok(more) => written += more,
                 Err(error) => return (Err(error), buffer),
             }
+            unsynced |= !at_once;
         }
-        let synced =
-            if self.durably() == Durably::AtOnce || len == 0 { Ok(()) } else { self.sync_data().await };
+        let synced = if unsynced { self.sync_data().await } else { Ok(()) };
         (synced, buffer)
     }
 
-    /// With RWF_DSYNC the kernel forces a direct write past the device's cache, if the device can do that. If it can't, the
-    /// write is followed by a flush, which is a sync all the same; but then it is a worker of the core on which the
-    /// device's interrupt came that starts it, and that core may be a shard's that is busy. A sync of ours is started by
-    /// this shard, and waited for on whatever core is free. docs/decisions/0001-runtime.md has the figures.
-    fn durably(&self) -> Durably {
-        if let Some(durably) = self.0.durably.get() {
-            return durably;
+    /// Whether a durable write is made in one operation.
+    fn at_once(&self) -> bool {
+        let durably = self.0.durably.get().unwrap_or_else(|| self.find_durably());
+        match durably {
+            Durably::AtOnce => true,
+            Durably::InTwo => false,
+            Durably::AsFits => self.0.shard.syncs.leave_core_free(),
         }
+    }
+
+    #[cold]
+    fn find_durably(&self) -> Durably {
         // What is read is in the kernel's memory: nothing to wait for.
         let device = rustix::fs::fstat(&*self.0.fd).map(|stat| stat.st_dev);
         let cache = device.map_or(WriteCache::Unknown, write_cache_of);
-        let durably =
-            if self.0.direct && cache == WriteCache::Back { Durably::InTwo } else { Durably::AtOnce };
+        let flushes = self.0.direct && cache == WriteCache::Back;
+        let durably = if flushes { Durably::AsFits } else { Durably::AtOnce };
         self.0.durably.set(Some(durably));
         durably
     }

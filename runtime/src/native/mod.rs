@@ -16,5 +16,6 @@ pub(crate) mod registered;
 pub(crate) mod ring;
 mod shard;
 mod slab;
+mod syncs;
 mod tasks;
 pub(crate) mod time;

@@ -8,6 +8,7 @@ use super::{
     parker::Parker,
     registered::RegisteredBuffers,
     ring::Ring,
+    syncs::Syncs,
     tasks::Tasks,
     time::{Timers, monotonic_ns},
 };
@@ -45,6 +46,7 @@ pub(crate) struct Shard {
     pub(super) bell: Bell,
     pub(super) registered: RegisteredBuffers,
     pub(super) blocking: Rc<Blocking>,
+    pub(super) syncs: Syncs,
     pub(super) spin: Duration,
     queues: OnceCell<Queues>,
     inboxes: RefCell<Vec<Rc<dyn Inbox>>>,
@@ -93,6 +95,7 @@ impl Shard {
             bell,
             registered: RegisteredBuffers::default(),
             blocking: Rc::new(Blocking::default()),
+            syncs: Syncs::default(),
             spin,
             queues: OnceCell::new(),
             inboxes: RefCell::default(),
@@ -170,16 +173,23 @@ impl Shard {
         }
     }
 
-    /// Takes turns until something happens or the last traffic is longer ago than `spin`. Tells which.
+    /// Takes turns until something happens, or the last traffic is longer ago than `spin` and no durable write is worth waiting
+    /// for awake. Tells which.
     pub(super) fn spin(&self) -> bool {
-        let limit = self.last_traffic_ns.get().saturating_add(self.spin.as_nanos() as u64);
-        while self.last_turn_ns.get() < limit {
-            if self.turn(false) {
-                return true;
+        let traffic = self.last_traffic_ns.get().saturating_add(self.spin.as_nanos() as u64);
+        let limit = traffic.max(self.syncs.awake_until());
+        let began = self.last_turn_ns.get();
+        let mut happened = false;
+        while !happened && self.last_turn_ns.get() < limit {
+            if self.syncs.are_under_way() {
+                std::thread::yield_now();
+            } else {
+                std::hint::spin_loop();
             }
-            std::hint::spin_loop();
+            happened = self.turn(false);
         }
-        false
+        self.syncs.idled(self.last_turn_ns.get() - began);
+        happened
     }
 
     /// Wakes the receivers for whom something has arrived. Tells whether there was one.
