@@ -10,6 +10,7 @@ mod house;
 mod jobs;
 mod jobs_disk;
 mod jobs_failure;
+mod jobs_reads;
 mod jobs_topics;
 mod offsets;
 mod play;

@@ -1,7 +1,8 @@
 //! A shard's side of commits: it splices what it has staged, in the order of the commit log.
 //!
 //! **Law**: before a shard answers a read of any of its partitions, it [applies](Applier::apply) through the commit number that is
-//! published at that moment. As the number is one word, every reader finds each epoch in all partitions or in none.
+//! published at that moment. As the number is one word, who has seen an epoch in one partition finds it in every partition that
+//! is read after that.
 //!
 //! A splice needs no sync. But a splice that lies behind appends that are not durable yet is not below the high watermark: the
 //! shard makes those durable before it answers, or a reader would find the epoch elsewhere and not here.

@@ -46,6 +46,8 @@ async fn one(asker: &Asker, topic: &str, wanted: &DeleteRecordsPartition) -> Del
     let (id, offset) = (found.id, wanted.offset);
     let owner = asker.shard.owner(id, partition_index);
     let deleted = asker.shard.on(owner, move |there| async move {
+        // The end that is meant counts what is committed.
+        there.partitions().commits().ready().await;
         there.partitions().delete_records(id, partition_index, offset).await
     });
     match deleted.await {

@@ -34,9 +34,9 @@ async fn one(asker: &Asker, topic: &str, wanted: &OffsetForLeaderPartition) -> E
     let Some(id) = found else { return refused(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION) };
     let (current, epoch) = (wanted.current_leader_epoch, wanted.leader_epoch);
     let owner = asker.shard.owner(id, partition);
-    let ended = asker
-        .shard
-        .on(owner, move |there| async move { there.partitions().epoch_end(id, partition, current, epoch) });
+    let ended = asker.shard.on(owner, move |there| async move {
+        there.partitions().epoch_end(id, partition, current, epoch).await
+    });
     match ended.await {
         Ok(Some((leader_epoch, end_offset))) => {
             EpochEndOffset { error_code: ErrorCode::NONE, partition, leader_epoch, end_offset }

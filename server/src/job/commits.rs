@@ -1,8 +1,9 @@
 //! A shard's side of commits: pieces are staged beside their partitions, and spliced onto them when their epoch is
 //! committed.
 //!
-//! **Law**: no read is answered before everything through the published commit number is applied here. One word, read by all
-//! shards: every reader finds each epoch in all partitions or in none.
+//! **Law**: no read of a partition is answered before everything is applied here that was published when the read began. One
+//! word, read by all shards: who has seen an epoch in one partition finds it in every partition that is read after that. A Fetch
+//! is as many reads as it names partitions, each with a moment of its own, see `docs/wire.md`.
 
 use crate::shard::{Context, PartitionError, Partitions};
 use millrace_engine::epoch::{

@@ -493,13 +493,14 @@ impl Partitions {
     ///
     /// # Errors
     /// [`PartitionError`].
-    pub fn epoch_end(
+    pub async fn epoch_end(
         &self,
         topic: TopicId,
         partition: i32,
         current_leader_epoch: LeaderEpoch,
         epoch: LeaderEpoch,
     ) -> Result<Option<(LeaderEpoch, Offset)>, PartitionError> {
+        self.commits.ready().await;
         let log = self.log(topic, partition)?;
         check_epoch(&log, current_leader_epoch)?;
         if epoch < 0 {
