@@ -6,7 +6,7 @@ use super::ids::{Attempt, Epoch, JobId, PieceId, SourcePosition, TaskId};
 use super::message::{TaskDone, Vote, Work};
 use millrace_record::{LeaderEpoch, Offset, PartitionIndex, TopicId};
 use millrace_runtime::ShardId;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
 /// Why something is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -78,25 +78,36 @@ struct JobEpochs {
 }
 
 /// How far a partition can be read for good.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, PartialOrd)]
 struct HighWatermark {
     leader_epoch: LeaderEpoch,
     offset: Offset,
 }
+
+/// A partition that open epochs have read.
+#[derive(Default)]
+struct Watched {
+    /// What was told of it since it is watched.
+    known: Option<HighWatermark>,
+    /// How many positions of open epochs lie in it.
+    positions: usize,
+}
+
+type WatchedPartitions = BTreeMap<(TopicId, PartitionIndex), Watched>;
 
 /// The machine of one shard. Pure: whoever drives it does what its actions say and tells it what has happened.
 pub struct Participant {
     shard: ShardId,
     unresolved_max: usize,
     jobs: BTreeMap<JobId, JobEpochs>,
-    high_watermarks: BTreeMap<(TopicId, PartitionIndex), HighWatermark>,
+    watched: WatchedPartitions,
 }
 
 impl Participant {
     /// A participant that knows nothing yet. `unresolved_max` is the coordinator's.
     #[must_use]
     pub const fn new(shard: ShardId, unresolved_max: usize) -> Self {
-        Self { shard, unresolved_max, jobs: BTreeMap::new(), high_watermarks: BTreeMap::new() }
+        Self { shard, unresolved_max, jobs: BTreeMap::new(), watched: BTreeMap::new() }
     }
 
     /// An attempt is durable and begins; earlier ones are over.
@@ -123,7 +134,10 @@ impl Participant {
             return;
         }
         job.oldest = attempt.next();
-        job.open = job.open.split_off(&(job.oldest, Epoch(0)));
+        let alive = job.open.split_off(&(job.oldest, Epoch(0)));
+        for epoch in std::mem::replace(&mut job.open, alive).values() {
+            unwatch(&mut self.watched, epoch);
+        }
         if job.begun.as_ref().is_some_and(|begun| begun.attempt <= attempt) {
             job.begun = None;
             job.ticked.clear();
@@ -142,7 +156,9 @@ impl Participant {
     /// An epoch of a job is committed.
     pub fn committed(&mut self, entry: &CommitEntry) {
         if let Some(job) = self.jobs.get_mut(&entry.job) {
-            job.open.remove(&(entry.attempt, entry.epoch));
+            if let Some(epoch) = job.open.remove(&(entry.attempt, entry.epoch)) {
+                unwatch(&mut self.watched, &epoch);
+            }
             if job.begun.as_ref().is_some_and(|begun| begun.attempt == entry.attempt) {
                 job.ticked.remove(&entry.epoch);
             }
@@ -169,6 +185,12 @@ impl Participant {
     #[must_use]
     pub fn open_len(&self) -> usize {
         self.jobs.values().map(|job| job.open.len()).sum()
+    }
+
+    /// How many partitions are watched: those that open epochs have read.
+    #[must_use]
+    pub fn watched_len(&self) -> usize {
+        self.watched.len()
     }
 
     fn open(&mut self, id: PieceId) -> Result<(&mut OpenEpoch, bool), Refused> {
@@ -210,7 +232,8 @@ impl Participant {
         }
     }
 
-    /// A task has sent all that it has to send to this shard in an epoch.
+    /// A task has sent all that it has to send to this shard in an epoch. Its positions wait for what is told of their
+    /// partitions [from now on](Self::high_watermark): what is known already is to be told again.
     ///
     /// # Errors
     /// [`Refused`] if the attempt is over, the task has announced another number before, or more pieces have come than it
@@ -226,14 +249,18 @@ impl Participant {
             return Err(Refused::Unannounced(PieceId { index, ..id }));
         }
         task.announced = Some(done.pieces);
-        epoch.positions.extend(done.positions);
+        epoch.positions.extend_from_slice(&done.positions);
+        for position in &done.positions {
+            self.watched.entry((position.topic, position.partition)).or_default().positions += 1;
+        }
         if is_begun {
             self.vote(done.mark.job, done.mark.epoch, actions);
         }
         Ok(())
     }
 
-    /// The high watermark of a partition has advanced, or its leader has changed.
+    /// The high watermark of a partition has advanced, or its leader has changed. Nothing is kept of partitions that no open
+    /// epoch has read.
     pub fn high_watermark(
         &mut self,
         topic: TopicId,
@@ -242,13 +269,13 @@ impl Participant {
         offset: Offset,
         actions: &mut Vec<ParticipantAction>,
     ) {
-        let known =
-            self.high_watermarks.entry((topic, partition)).or_insert(HighWatermark { leader_epoch, offset });
+        let Some(watched) = self.watched.get_mut(&(topic, partition)) else { return };
+        let news = Some(HighWatermark { leader_epoch, offset });
         // News may overtake each other.
-        if (known.leader_epoch, known.offset) > (leader_epoch, offset) {
+        if watched.known > news {
             return;
         }
-        *known = HighWatermark { leader_epoch, offset };
+        watched.known = news;
         let reads =
             |epoch: &OpenEpoch| epoch.positions.iter().any(|p| p.topic == topic && p.partition == partition);
         let mut waiting = Vec::new();
@@ -280,7 +307,8 @@ impl Participant {
             pieces += there as u32;
         }
         for position in &epoch.positions {
-            let Some(known) = self.high_watermarks.get(&(position.topic, position.partition)) else { return };
+            let watched = self.watched.get(&(position.topic, position.partition));
+            let Some(known) = watched.and_then(|watched| watched.known) else { return };
             if known.leader_epoch != position.leader_epoch {
                 // News of the position's own leader epoch may still be on the way, but never of an older one.
                 if known.leader_epoch > position.leader_epoch {
@@ -301,5 +329,17 @@ impl Participant {
             shard: self.shard,
             pieces: begun.is_together.then_some(pieces),
         }));
+    }
+}
+
+/// An epoch is no longer open: its positions need not be watched for it.
+fn unwatch(watched: &mut WatchedPartitions, epoch: &OpenEpoch) {
+    for position in &epoch.positions {
+        if let Entry::Occupied(mut partition) = watched.entry((position.topic, position.partition)) {
+            partition.get_mut().positions -= 1;
+            if partition.get().positions == 0 {
+                partition.remove();
+            }
+        }
     }
 }

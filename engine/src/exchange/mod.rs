@@ -24,5 +24,7 @@ mod tests;
 pub use edge::{EdgeId, ExchangeOptions, Partitioning};
 pub use frame::{ChangeKind, Frame, Layout, Mark, Route, Row, Rows};
 
+#[cfg(test)]
+pub(crate) use frame::FrameBuffer;
 pub(crate) use gate::{Gate, Turn};
 pub(crate) use output::{EdgeOutput, SendState};

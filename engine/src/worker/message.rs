@@ -86,10 +86,13 @@ pub enum Inbound {
         /// The partitions.
         splits: Vec<SplitSpec>,
     },
-    /// The job ends here: everything of it is dropped.
+    /// An attempt is over, whether it has begun here or not, and so are those before it: everything of them is dropped, also
+    /// what is still on its way.
     Stop {
         /// The job.
         job: JobId,
+        /// The attempt.
+        attempt: Attempt,
     },
 }
 

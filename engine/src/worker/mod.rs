@@ -241,7 +241,7 @@ impl Worker {
                     job.take_demands(&mut self.outbox);
                 }
             }
-            Inbound::Stop { job } => self.stop(job),
+            Inbound::Stop { job, attempt } => self.stop(job, attempt),
         }
     }
 
@@ -288,15 +288,14 @@ impl Worker {
         Some(self.now.monotonic + Duration::from_millis(in_ms))
     }
 
-    /// Takes in a frame of the current attempt; keeps one of an attempt that was not started here yet. No more of these
-    /// can come than there are credits.
+    /// Takes in a frame of the current attempt; keeps one of an attempt that was not started here yet, until that begins or
+    /// ends. No more of these can come than there are credits.
     fn receive(&mut self, frame: Frame) {
         let (id, attempt) = (frame.route.job, frame.route.attempt);
-        let current = find(&mut self.jobs, id, None);
-        match current {
+        match find(&mut self.jobs, id, None) {
             Some(job) if job.attempt == attempt => job.receive(frame),
             Some(job) if job.attempt > attempt => {}
-            None if self.over.get(&id).is_some_and(|over| *over >= attempt) => {}
+            _ if self.over.get(&id).is_some_and(|over| *over >= attempt) => {}
             _ => self.early.entry((id, attempt)).or_default().push(frame),
         }
     }
@@ -312,16 +311,15 @@ impl Worker {
         }
     }
 
-    fn stop(&mut self, id: JobId) {
-        if let Some(index) = self.jobs.iter().position(|job| job.id == id) {
-            let job = self.jobs.remove(index);
-            self.over.insert(id, job.attempt);
-            self.early.retain(|(early, attempt), _| *early != id || *attempt > job.attempt);
-        }
+    fn stop(&mut self, id: JobId, attempt: Attempt) {
+        self.jobs.retain(|job| job.id != id || job.attempt > attempt);
+        self.early.retain(|(early, of), _| *early != id || *of > attempt);
+        let over = self.over.entry(id).or_default();
+        *over = attempt.max(*over);
     }
 
     fn fail(&mut self, failure: Failure) {
-        self.stop(failure.job);
+        self.stop(failure.job, failure.attempt);
         self.outbox.push_back(Outbound::Failed(failure));
     }
 }
@@ -338,3 +336,6 @@ impl fmt::Debug for Worker {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

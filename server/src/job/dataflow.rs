@@ -374,7 +374,7 @@ impl Dataflow {
                 if let Some(mut running) = over {
                     running.cancel();
                 }
-                self.deliver(Inbound::Stop { job });
+                self.deliver(Inbound::Stop { job, attempt });
             }
         }
     }
@@ -448,8 +448,11 @@ impl Dataflow {
     fn announced(&self, shard: &Context, announcements: Vec<TaskDone>) {
         for done in announcements {
             let mut actions = Vec::new();
+            let Mark { job, attempt, .. } = done.mark;
+            let positions = done.positions.clone();
             let mut participant = self.0.participant.borrow_mut();
-            for position in &done.positions {
+            let announced = participant.announce(done, &mut actions);
+            for position in positions {
                 let (topic, partition) = (position.topic, position.partition);
                 let (epoch, offset) = match shard.partitions().log(topic, partition) {
                     Ok(log) => (log.leader_epoch(), log.high_watermark()),
@@ -458,8 +461,6 @@ impl Dataflow {
                 };
                 participant.high_watermark(topic, partition, epoch, offset, &mut actions);
             }
-            let Mark { job, attempt, .. } = done.mark;
-            let announced = participant.announce(done, &mut actions);
             drop(participant);
             self.perform(actions);
             match announced {

@@ -111,6 +111,34 @@ fn a_vote_waits_for_the_high_watermark_and_a_new_leader_fails_the_attempt() {
     assert_eq!(actions[1..], [failed]);
 }
 
+/// Topics come and go; what is known of their partitions goes with the epochs that have read them.
+#[test]
+fn a_partition_is_watched_while_an_open_epoch_has_read_it() {
+    let mut participant = Participant::new(ShardId(0), 4);
+    let mut actions = Vec::new();
+    participant.begin(&record(1, false), &mut actions);
+    let position = |partition| SourcePosition {
+        source: SourceId(0),
+        topic: TOPIC,
+        partition,
+        leader_epoch: 7,
+        offset: 100,
+    };
+    for (epoch, partitions) in [(5, vec![1, 2]), (6, vec![2, 3])] {
+        let positions = partitions.into_iter().map(position).collect();
+        let read = TaskDone { mark: mark(1, epoch, 0), pieces: 0, positions };
+        participant.announce(read, &mut actions).unwrap();
+        participant.announce(done(mark(1, epoch, 1), 0), &mut actions).unwrap();
+    }
+    (0..5).for_each(|partition| participant.high_watermark(TOPIC, partition, 7, 100, &mut actions));
+    assert_eq!(actions, [ParticipantAction::Vote(vote(5, 0)), ParticipantAction::Vote(vote(6, 0))]);
+    assert_eq!(participant.watched_len(), 3, "nobody reads the others");
+    participant.committed(&CommitEntry { job: JOB, attempt: Attempt(1), epoch: Epoch(5), pieces: None });
+    assert_eq!(participant.watched_len(), 2);
+    participant.end(JOB, Attempt(1));
+    assert_eq!(participant.watched_len(), 0);
+}
+
 #[test]
 fn sources_stop_while_too_many_epochs_are_unresolved_and_work_is_told_once() {
     let mut participant = Participant::new(ShardId(0), 2);

@@ -518,8 +518,14 @@ impl World {
                 }
             }
             Mail::Done(done) => {
+                let positions = done.positions.clone();
                 let announced = node.participant.announce(done, &mut actions);
                 assert!(matches!(announced, Ok(()) | Err(Refused::Stale { .. })), "{announced:?}");
+                for SourcePosition { topic, partition, .. } in positions {
+                    let known = &self.inputs[partition as usize];
+                    let (leader_epoch, offset) = (known.leader_epoch, known.high_watermark as i64);
+                    node.participant.high_watermark(topic, partition, leader_epoch, offset, &mut actions);
+                }
             }
             Mail::HighWatermark { input, leader_epoch, offset } => {
                 let (topic, partition) = (input_topic(), i32::from(input));
