@@ -1,5 +1,10 @@
 //! The plan of a job: what is built on each shard, and agreed on before it starts.
 
+mod layout;
+
+pub(crate) use layout::TableLayout;
+pub use layout::{LayoutChange, LayoutError, StateLayout};
+
 use crate::{
     data::Descriptor,
     epoch::{SourceId, TaskId},

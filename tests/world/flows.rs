@@ -16,11 +16,11 @@ pub(crate) const WINDOW_MS: i64 = 100;
 pub(crate) const DISORDER_MS: i64 = 50;
 
 /// What lands behind the exchange: key and number.
-type Landed = <(u64, u64) as Encode>::Archived;
+pub(crate) type Landed = <(u64, u64) as Encode>::Archived;
 
 /// For each record, how many records of its key there were, and their sum.
 #[derive(Default)]
-struct Running {
+pub(crate) struct Running {
     state: Option<PointState<(u64, u64)>>,
 }
 
@@ -60,7 +60,7 @@ pub(crate) fn parse_timed(value: &[u8]) -> Option<(u64, u64, i64)> {
 
 /// `running`: counts and sums by key, from topic `from` to topic `to`. With padding, what an epoch writes is so long that to
 /// splice it takes more than memory; when tight, every record is a frame, and one frame is on its way.
-fn running(job: &mut JobBuilder) {
+pub(crate) fn running(job: &mut JobBuilder) {
     let padding = " ".repeat(job.parameter("padding", 0));
     let from = job.parameter("from", "in".to_owned());
     let to = job.parameter("to", "out".to_owned());

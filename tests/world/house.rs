@@ -28,7 +28,7 @@ pub(crate) struct House {
     pub(crate) world: World,
     pub(crate) clients: NodeId,
     server: NodeId,
-    jobs: Registry,
+    jobs: RefCell<Registry>,
     running: RefCell<Option<(Ends, Told)>>,
 }
 
@@ -43,7 +43,7 @@ impl House {
         let disk = DiskOptions { device, ..DiskOptions::default() };
         let server = world.add_node("server", NodeOptions { disk });
         let clients = world.add_node("clients", NodeOptions::default());
-        Self { world, clients, server, jobs, running: RefCell::new(None) }
+        Self { world, clients, server, jobs: RefCell::new(jobs), running: RefCell::new(None) }
     }
 
     fn config(&self) -> Config {
@@ -62,6 +62,11 @@ impl House {
         config
     }
 
+    /// The next start is that of a binary with these jobs.
+    pub(crate) fn install(&self, jobs: Registry) {
+        self.jobs.replace(jobs);
+    }
+
     /// Starts the server and returns when it listens.
     pub(crate) fn start(&self, shards: u16) {
         self.launch(shards);
@@ -76,7 +81,7 @@ impl House {
         let started = Told::default();
         let told = Arc::clone(&started);
         let boot = Boot::new(self.config(), shards, move |now| *told.lock().unwrap() = Some(now));
-        let boot = boot.with_jobs(self.jobs.clone());
+        let boot = boot.with_jobs(self.jobs.borrow().clone());
         let running = self.world.launch(self.server, shards, move |shard| boot.clone().run(shard));
         *self.running.borrow_mut() = Some((running, started));
     }

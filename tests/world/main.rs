@@ -8,6 +8,7 @@ mod basics;
 mod flows;
 mod house;
 mod jobs;
+mod jobs_binaries;
 mod jobs_disk;
 mod jobs_failure;
 mod jobs_reads;

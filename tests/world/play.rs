@@ -193,10 +193,15 @@ pub(crate) fn stop_job(house: &House, name: &str) {
     house.client(stop).unwrap().unwrap();
 }
 
-pub(crate) fn start_job(house: &House, name: &str) {
+/// Starts a job again; why not, if not.
+pub(crate) fn try_start(house: &House, name: &str) -> Result<JobId, String> {
     let (shards, name) = (house.shards(), name.to_owned());
     let start = async move { shards.call(0, |shard| async move { shard.start_job(name).await }).await };
-    house.client(start).unwrap().unwrap();
+    house.client(start).unwrap().map_err(|error| error.to_string())
+}
+
+pub(crate) fn start_job(house: &House, name: &str) {
+    try_start(house, name).unwrap();
 }
 
 /// What a job should do, by the metadata.
@@ -222,7 +227,7 @@ pub(crate) fn last_failure(house: &House, id: JobId) -> Option<String> {
     let shards = house.shards();
     let supervision =
         house.client(async move { shards.on(0, move |shard| shard.controller().supervision(id)).await });
-    supervision.unwrap().last_failure
+    supervision.unwrap().last_failure.map(|failure| failure.reason)
 }
 
 /// A job that fails begins again, and may come to the right end all the same.

@@ -3,6 +3,7 @@
 use crate::{
     data::{Data, Descriptor},
     key::{KeyGroupRange, Placement},
+    plan::TableLayout,
     table::{OrderedTable, PointTable, TableId, TableSpec, Width},
 };
 use millrace_runtime::ShardId;
@@ -18,8 +19,8 @@ pub struct OpenContext<'a> {
     operators: &'a [String],
     /// How many of them were opened.
     opened: usize,
-    /// The names of the tables made so far.
-    tables: &'a mut Vec<String>,
+    /// The tables made so far.
+    tables: &'a mut Vec<TableLayout>,
 }
 
 impl<'a> OpenContext<'a> {
@@ -28,7 +29,7 @@ impl<'a> OpenContext<'a> {
         placement: &'a Placement,
         range: KeyGroupRange,
         operators: &'a [String],
-        tables: &'a mut Vec<String>,
+        tables: &'a mut Vec<TableLayout>,
     ) -> Self {
         Self { shard, placement, range, operators, opened: 0, tables }
     }
@@ -54,7 +55,7 @@ impl<'a> OpenContext<'a> {
     ///
     /// `types` are the descriptors of what keys and values hold; deltas of other types are refused on restore.
     pub fn point_table(&mut self, name: &str, types: &[&Descriptor], key: Width, value: Width) -> PointTable {
-        PointTable::new(self.spec(name, types, self.range, key, value))
+        PointTable::new(self.spec(name, types, false, self.range, key, value))
     }
 
     /// A table of (key, order key) -> value for the keys of this shard.
@@ -65,26 +66,29 @@ impl<'a> OpenContext<'a> {
         key: Width,
         value: Width,
     ) -> OrderedTable {
-        OrderedTable::new(self.spec(name, types, self.range, key, value))
+        OrderedTable::new(self.spec(name, types, true, self.range, key, value))
     }
 
     /// A table whose keys do not follow key groups, such as the clocks of partitions: on restore every shard sees all of it.
     pub fn shared_table<V: Data>(&mut self, name: &str) -> PointTable {
         let all = self.placement.groups().all();
-        PointTable::new(self.spec(name, &[V::DESCRIPTOR], all, Width::Variable, Width::Variable))
+        PointTable::new(self.spec(name, &[V::DESCRIPTOR], false, all, Width::Variable, Width::Variable))
     }
 
     fn spec(
         &mut self,
         name: &str,
         types: &[&Descriptor],
+        is_ordered: bool,
         range: KeyGroupRange,
         key: Width,
         value: Width,
     ) -> TableSpec {
         let id = TableId(self.tables.len() as u32);
-        let operator = self.operators.get(self.opened.saturating_sub(1)).map_or("", String::as_str);
-        self.tables.push(format!("{operator}/{name}"));
+        let operator = self.operators.get(self.opened.saturating_sub(1)).cloned().unwrap_or_default();
+        let types_kept = types.iter().map(|ty| Descriptor::clone(ty)).collect();
+        let name = name.to_owned();
+        self.tables.push(TableLayout { operator, name, is_ordered, key, value, types: types_kept });
         TableSpec { id, types: types_hash(types), groups: self.placement.groups(), range, key, value }
     }
 }

@@ -3,6 +3,7 @@
 use super::output::{Table, put, red, yellow};
 use crate::{
     config::HostPort,
+    demo::utc,
     exit::Exit,
     job::{JobStatus, OperatorStatus, Phase, TaskStatus},
 };
@@ -224,10 +225,17 @@ impl Describe {
         let job: JobStatus = self.target.read(&answer)?;
         put(format_args!("{} (number {}, version {}): {}", job.name, job.id, job.version, state(job.state)));
         if let Some(attempt) = job.attempt {
-            put(format_args!("attempt {attempt}, {} restarts", job.restarts));
+            put(format_args!("attempt {attempt}"));
+        }
+        if job.restarts > 0 {
+            put(format_args!("restarts in a row: {} of at most {}", job.restarts, job.restarts_max));
         }
         if let Some(failure) = &job.failure {
-            put(format_args!("last failure: {failure}"));
+            let at = job.failed_at_ms.map(|at_ms| format!(" ({})", utc::format(at_ms))).unwrap_or_default();
+            put(format_args!("last failure{at}: {failure}"));
+        }
+        if let Some(at_ms) = job.next_start_ms {
+            put(format_args!("starts again at {}", utc::format(at_ms)));
         }
         for (name, value) in &job.parameters {
             put(format_args!("{name} = {value}"));
@@ -246,7 +254,7 @@ fn operators(tasks: &[TaskStatus]) -> Table<9> {
             // What a chain of operators has together stands in its first line.
             let (lag, watermark, busy) = if index == 0 {
                 let shares = format!("{:.0} %/{:.0} %", task.busy * 100.0, task.backpressure * 100.0);
-                (or_dash(task.lag), task.watermark_ms.map_or_else(dash, crate::demo::utc::format), shares)
+                (or_dash(task.lag), task.watermark_ms.map_or_else(dash, utc::format), shares)
             } else {
                 (String::new(), String::new(), String::new())
             };

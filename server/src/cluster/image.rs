@@ -63,6 +63,11 @@ impl Image {
                     job.state = state.clone();
                 }
             }
+            MetadataRecord::JobLayout { id, layout } => {
+                if let Some(job) = self.jobs.get_mut(id) {
+                    job.layout = Some(layout.clone());
+                }
+            }
             MetadataRecord::Cluster { id } => self.cluster_id = Some(*id),
             MetadataRecord::ProducerIds { next } => self.next_producer_id = self.next_producer_id.max(*next),
         }

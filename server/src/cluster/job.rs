@@ -1,5 +1,6 @@
 //! Jobs, as the metadata log knows them.
 
+use millrace_engine::plan::StateLayout;
 use millrace_record::TopicId;
 use std::collections::BTreeMap;
 
@@ -20,6 +21,8 @@ pub struct Job {
     pub changelog: TopicId,
     /// What it should do.
     pub state: JobState,
+    /// What its plan meant for its state when it last began; `None` before its first attempt.
+    pub layout: Option<StateLayout>,
 }
 
 /// What a job should do.

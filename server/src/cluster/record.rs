@@ -5,6 +5,7 @@
 //! its number: an older server must not go on with half of the truth.
 
 use super::{Job, JobState};
+use millrace_engine::plan::StateLayout;
 use millrace_record::TopicId;
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -65,6 +66,13 @@ pub enum MetadataRecord {
         id: u64,
         /// What it is to do.
         state: JobState,
+    },
+    /// What a job's plan means for its state.
+    JobLayout {
+        /// The job.
+        id: u64,
+        /// Where which tables are.
+        layout: StateLayout,
     },
 }
 
@@ -136,6 +144,11 @@ impl MetadataRecord {
                 out.extend(id.to_le_bytes());
                 put_state(&mut out, state);
             }
+            Self::JobLayout { id, layout } => {
+                out.push(9);
+                out.extend(id.to_le_bytes());
+                out.extend(layout.encode());
+            }
         }
         out
     }
@@ -174,6 +187,7 @@ impl MetadataRecord {
             6 => Self::Cluster { id: Uuid::from_bytes(from.take()?) },
             7 => Self::Job(from.job()?),
             8 => Self::JobState { id: from.u64()?, state: from.state()? },
+            9 => Self::JobLayout { id: from.u64()?, layout: from.layout()? },
             _ => return Err(RecordError::Unknown { version, kind }),
         };
         if from.0.is_empty() { Ok(record) } else { Err(RecordError::Damaged) }
@@ -263,7 +277,13 @@ impl Fields<'_> {
         for _ in 0..self.len()? {
             shards.push(u16::from_le_bytes(self.take()?));
         }
-        Ok(Job { id, name, version, parameters, shards, changelog: self.id()?, state: self.state()? })
+        let (changelog, state) = (self.id()?, self.state()?);
+        Ok(Job { id, name, version, parameters, shards, changelog, state, layout: None })
+    }
+
+    /// What is left is a layout.
+    fn layout(&mut self) -> Result<StateLayout, RecordError> {
+        StateLayout::decode(std::mem::take(&mut self.0)).map_err(|_| RecordError::Damaged)
     }
 
     fn i32(&mut self) -> Result<i32, RecordError> {
@@ -288,7 +308,9 @@ impl Fields<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use millrace_engine::{prelude::*, registry::build};
     use proptest::prelude::*;
+    use std::time::Duration;
 
     fn ids() -> impl Strategy<Value = TopicId> {
         any::<u128>().prop_map(|id| TopicId(Uuid::from_u128(id)))
@@ -314,8 +336,26 @@ mod tests {
                 shards,
                 changelog,
                 state,
+                layout: None,
             },
         )
+    }
+
+    /// That of a job that counts a topic.
+    fn job_layout() -> StateLayout {
+        let plan = build("count", 2, &Parameters::new(), |job| {
+            let keyed = job
+                .source("in")
+                .parse(|record| Some(record.offset))
+                .record_time(Watermarks::ascending())
+                .key_by(|offset| *offset);
+            keyed
+                .window(Tumbling::of(Duration::from_secs(1)))
+                .aggregate(Count)
+                .named("count")
+                .sink(|_, _| ());
+        });
+        plan.unwrap().into_state_layout().unwrap()
     }
 
     fn records() -> impl Strategy<Value = MetadataRecord> {
@@ -332,6 +372,7 @@ mod tests {
             any::<u128>().prop_map(|id| MetadataRecord::Cluster { id: Uuid::from_u128(id) }),
             jobs().prop_map(MetadataRecord::Job),
             (any::<u64>(), states()).prop_map(|(id, state)| MetadataRecord::JobState { id, state }),
+            any::<u64>().prop_map(|id| MetadataRecord::JobLayout { id, layout: job_layout() }),
         ]
     }
 
@@ -364,6 +405,7 @@ mod tests {
             shards: vec![3],
             changelog: TopicId(Uuid::from_u128(4)),
             state: JobState::Failed { reason: "d".to_owned() },
+            layout: None,
         };
         let mut bytes = vec![1, 7, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, b'a', 2, 0, 0, 0];
         bytes.extend([1, 0, 0, 0, 1, 0, 0, 0, b'b', 1, 0, 0, 0, b'c', 1, 0, 0, 0, 3, 0]);

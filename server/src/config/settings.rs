@@ -164,10 +164,12 @@ settings! {
         epoch_ms_min: u64 = 1;
         /// The longest time between two epochs while there is something to commit, in milliseconds.
         epoch_ms_max: u64 = 10;
-        /// How often a job that fails is started again before it is given up. One that has run for a minute counts anew.
+        /// How often in a row a job that fails is started again before it is given up.
         restarts_max: u32 = 3;
-        /// How long a job that has failed waits before it is started again, in milliseconds; doubled each time.
+        /// How long a job that has failed waits before it is started again, in milliseconds; doubled each time in a row, up to a minute.
         restart_ms: u64 = 500;
+        /// How long a job must have run, in milliseconds, for its failures to be counted anew.
+        restart_reset_ms: u64 = 60_000;
         /// Per shard: bytes of spilled operator output before a job is held back.
         spill_bytes: ByteSize = ByteSize(64 << 20);
     }

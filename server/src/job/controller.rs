@@ -1,19 +1,20 @@
-//! Jobs of the server: started, restarted after a failure, stopped. On shard 0; the others ask it.
+//! Jobs of the server: run, started, stopped. On shard 0; the others ask it.
 //!
 //! A job's record is durable before it runs. After a start of the server every job that should run does so again, from
 //! what it had committed.
 
 use super::{
-    deploy::{begin, build, make_topics, placement},
+    deploy::{build, make_topics, placement},
     failure,
+    layout::{StateChanged, fitting_plan, layout},
     message::{AttemptFailed, DATAFLOW_RING, JOBS_MAX},
     restore::RestoreError,
+    supervise::Supervised,
 };
 use crate::{
     cluster::{Image, Job, JobState, MetadataRecord, TopicError},
     shard::Context,
 };
-use futures_util::future::{Either, select};
 use millrace_engine::{
     epoch::{Attempt, JobId, StartError},
     key::PlacementError,
@@ -21,24 +22,11 @@ use millrace_engine::{
     registry::RegistryError,
 };
 use millrace_record::TopicId;
-use millrace_runtime::{Instant, Queue, ShardId, random_bytes, sleep, spawn_into};
-use std::{
-    cell::{Cell, RefCell},
-    collections::BTreeMap,
-    fmt,
-    pin::pin,
-    rc::Rc,
-    time::Duration,
-};
-use tokio::sync::{Mutex, Notify};
+use millrace_runtime::{Queue, ShardId, random_bytes, spawn_into};
+use std::{cell::RefCell, collections::BTreeMap, fmt, rc::Rc};
+use tokio::sync::Mutex;
 use uuid::Builder;
 
-/// An attempt that has lived so long was no failed start: failures are counted from one again.
-const HEALTHY: Duration = Duration::from_secs(60);
-/// The longest wait before a job is started again.
-const BACKOFF_MAX: Duration = Duration::from_secs(60);
-/// How often it is tried again to write that a job has failed, when the disk is full.
-const GIVE_UP_RETRY: Duration = Duration::from_secs(1);
 /// A frame, its credit, and those of the attempt before.
 const RING_PER_FRAME: usize = 4;
 
@@ -121,6 +109,9 @@ pub enum JobError {
     /// The shards have built different plans: the job depends on something else than its parameters.
     #[error("shard {0} has built another plan than shard 0: a job must depend on nothing but its parameters")]
     PlansDiffer(ShardId),
+    /// What it had committed was written by another plan of it.
+    #[error("{0}")]
+    StateChanged(StateChanged),
     /// Another attempt is alive.
     #[error(transparent)]
     Start(#[from] StartError),
@@ -137,28 +128,28 @@ struct Inner {
     commands: Mutex<()>,
 }
 
-/// A job that runs, or waits to be started again.
-#[derive(Default)]
-struct Supervised {
-    is_stopping: Cell<bool>,
-    attempt: Cell<Option<Attempt>>,
-    failure: RefCell<Option<String>>,
-    restarts: Cell<u32>,
-    /// Places on each ring between shards.
-    ring_places: Cell<usize>,
-    /// It has failed, or is to stop.
-    changed: Notify,
-}
-
 /// What the controller knows of a job that runs.
 #[derive(Clone, Debug, Default)]
 pub struct Supervision {
     /// The attempt that is alive.
     pub attempt: Option<Attempt>,
+    /// Whether this binary can't run it.
+    pub is_refused: bool,
     /// How often it was started again since it was last well.
     pub restarts: u32,
-    /// Why it was last started again.
-    pub last_failure: Option<String>,
+    /// Why it was last started again, or can't be.
+    pub last_failure: Option<LastFailure>,
+    /// When it is to be started again, in ms since the Unix epoch, while it waits for that.
+    pub next_start_ms: Option<i64>,
+}
+
+/// Why an attempt ended, or did not begin.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LastFailure {
+    /// What happened, and where.
+    pub reason: String,
+    /// When, in ms since the Unix epoch.
+    pub at_ms: i64,
 }
 
 impl Context {
@@ -217,8 +208,7 @@ impl Controller {
                 Ok(plan) => self.supervise(shard, id, ring_places(&plan)),
                 Err(error) => {
                     tracing::error!(job = job.name, %id, %error, "the job can't run in this binary");
-                    // It stays as it is: the binary that has it will run it.
-                    self.0.jobs.borrow_mut().insert(id, Supervised::broken(error.to_string()));
+                    self.insert(id, Supervised::refused(failure::bounded(error.to_string())));
                 }
             }
         }
@@ -228,11 +218,7 @@ impl Controller {
     #[must_use]
     pub fn supervision(&self, job: JobId) -> Supervision {
         let jobs = self.0.jobs.borrow();
-        jobs.get(&job).map_or_else(Supervision::default, |supervised| Supervision {
-            attempt: supervised.attempt.get(),
-            restarts: supervised.restarts.get(),
-            last_failure: supervised.failure.borrow().clone(),
-        })
+        jobs.get(&job).map(|supervised| supervised.supervision()).unwrap_or_default()
     }
 
     /// An attempt can't go on.
@@ -246,13 +232,14 @@ impl Controller {
         tracing::warn!(%job, %attempt, reason, "an attempt ended");
         shard.epochs().end(shard, job, attempt);
         supervised.attempt.set(None);
-        supervised.failure.replace(Some(reason));
+        supervised.fail(reason);
         supervised.changed.notify_one();
     }
 
     async fn run(&self, shard: &Context, job: RunJob) -> Result<JobId, JobError> {
         let _turn = self.0.commands.lock().await;
         let plan = build(shard, &job.name, &job.parameters)?;
+        layout(shard, &job.name, &job.parameters)?;
         if let Some(&named) = job.shards.iter().find(|named| **named >= shard.count()) {
             return Err(JobError::Shard { shard: named, count: shard.count() });
         }
@@ -277,6 +264,7 @@ impl Controller {
                 shards,
                 changelog,
                 state: JobState::Running,
+                layout: None,
             }))
         };
         let MetadataRecord::Job(job) = shard.change(new).await? else {
@@ -292,12 +280,12 @@ impl Controller {
         let _turn = self.0.commands.lock().await;
         let job = find(&shard.image(), name)?;
         let id = JobId(job.id);
+        let plan = fitting_plan(shard, &job).await?;
         if let Some(running) =
             shard.image().jobs().find(|known| known.name == job.name && known.state == JobState::Running)
         {
             return Err(JobError::Running(JobId(running.id)));
         }
-        let plan = build(shard, &job.name, &job.parameters)?;
         self.admit(&plan)?;
         shard.record(MetadataRecord::JobState { id: job.id, state: JobState::Running }).await?;
         self.supervise(shard, id, ring_places(&plan));
@@ -330,91 +318,21 @@ impl Controller {
         if jobs.len() >= JOBS_MAX {
             return Err(JobError::TooMany);
         }
-        let used: usize = jobs.values().map(|job| job.ring_places.get()).sum();
+        let used: usize = jobs.values().map(|job| job.ring_places()).sum();
         let (needed, left) = (ring_places(plan), DATAFLOW_RING.saturating_sub(used));
         if needed > left { Err(JobError::NoRoom { needed, left }) } else { Ok(()) }
     }
 
-    fn supervise(&self, shard: &Context, id: JobId, ring_places: usize) {
-        let supervised = Rc::new(Supervised { ring_places: Cell::new(ring_places), ..Supervised::default() });
-        self.0.jobs.borrow_mut().insert(id, Rc::clone(&supervised));
-        drop(spawn_into(Queue::Control, self.clone().keep_running(shard.clone(), id, supervised)));
+    pub(super) fn insert(&self, id: JobId, supervised: Rc<Supervised>) {
+        self.0.jobs.borrow_mut().insert(id, supervised);
     }
 
-    /// Starts a job, and starts it again when it fails, until it is stopped or fails too often.
-    async fn keep_running(self, shard: Context, id: JobId, supervised: Rc<Supervised>) {
-        let settings = shard.options().config.dataflow.clone();
-        loop {
-            let mut lived = Duration::ZERO;
-            match begin(&shard, id).await {
-                Ok(attempt) if supervised.is_stopping.get() => {
-                    return shard.epochs().end(&shard, id, attempt);
-                }
-                Ok(attempt) => {
-                    let begun = Instant::now();
-                    supervised.attempt.set(Some(attempt));
-                    supervised.changed.notified().await;
-                    lived = begun.elapsed();
-                }
-                Err(error) => {
-                    let reason = failure::bounded(error.to_string());
-                    tracing::warn!(job = %id, reason, "the job can't start");
-                    supervised.failure.replace(Some(reason));
-                }
-            }
-            if supervised.is_stopping.get() {
-                return;
-            }
-            if lived >= HEALTHY {
-                supervised.restarts.set(0);
-            }
-            let restarts = supervised.restarts.get();
-            if restarts >= settings.restarts_max {
-                return self.give_up(&shard, id, &supervised).await;
-            }
-            supervised.restarts.set(restarts + 1);
-            let backoff = Duration::from_millis(settings.restart_ms << restarts.min(16)).min(BACKOFF_MAX);
-            match select(pin!(sleep(backoff)), pin!(supervised.changed.notified())).await {
-                Either::Left(_) => {}
-                Either::Right(_) if supervised.is_stopping.get() => return,
-                Either::Right(_) => {}
-            }
-        }
-    }
-
-    async fn give_up(&self, shard: &Context, id: JobId, supervised: &Rc<Supervised>) {
-        let reason = supervised.failure.borrow().clone().unwrap_or_default();
-        tracing::error!(job = %id, reason, "the job has failed too often: it is started no more");
-        loop {
-            let state = JobState::Failed { reason: reason.clone() };
-            let fail = move |image: &Image| match image.job(id.0).map(|job| &job.state) {
-                Some(JobState::Running) => Ok(MetadataRecord::JobState { id: id.0, state }),
-                // It was stopped meanwhile.
-                _ => Err(TopicError::Unknown),
-            };
-            match shard.change(fail).await {
-                Ok(_) | Err(TopicError::Unknown) => break,
-                Err(error) => {
-                    tracing::error!(job = %id, %error, "that the job has failed can't be written yet");
-                    sleep(GIVE_UP_RETRY).await;
-                }
-            }
-            if supervised.is_stopping.get() {
-                return;
-            }
-        }
-        // It may have been started anew by now.
+    /// A job is not supervised any more, unless it was started anew.
+    pub(super) fn forget(&self, id: JobId, supervised: &Rc<Supervised>) {
         let mut jobs = self.0.jobs.borrow_mut();
         if jobs.get(&id).is_some_and(|current| Rc::ptr_eq(current, supervised)) {
             jobs.remove(&id);
         }
-    }
-}
-
-impl Supervised {
-    /// A job that should run and can't.
-    fn broken(reason: String) -> Rc<Self> {
-        Rc::new(Self { failure: RefCell::new(Some(reason)), ..Self::default() })
     }
 }
 

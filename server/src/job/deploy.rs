@@ -3,6 +3,7 @@
 use super::{
     controller::JobError,
     dataflow::{Known, Prepared, reader},
+    layout::fitting_plan,
     restore,
 };
 use crate::{
@@ -28,7 +29,7 @@ use std::{
 /// Begins the next attempt of a job, from what it had committed.
 pub(super) async fn begin(shard: &Context, id: JobId) -> Result<Attempt, JobError> {
     let job = shard.image().job(id.0).cloned().ok_or_else(|| JobError::Unknown(id.to_string()))?;
-    let plan = build(shard, &job.name, &job.parameters)?;
+    let plan = fitting_plan(shard, &job).await?;
     make_topics(shard, &plan).await?;
     // Before the changelog is read: a commit that is published later would be in the tables, and its records be read again.
     shard.epochs().settled(id).await;
@@ -91,13 +92,16 @@ pub(super) fn build(
     parameters: &BTreeMap<String, String>,
 ) -> Result<Plan, JobError> {
     let parameters: Parameters = parameters.clone().into_iter().collect();
-    let built = catch_unwind(AssertUnwindSafe(|| shard.registry().plan(name, &parameters)));
-    let panicked = |payload: Box<dyn Any + Send>| {
+    Ok(caught(name, || shard.registry().plan(name, &parameters))??)
+}
+
+/// Runs user code that builds the job of this name.
+pub(super) fn caught<T>(name: &str, code: impl FnOnce() -> T) -> Result<T, JobError> {
+    catch_unwind(AssertUnwindSafe(code)).map_err(|payload: Box<dyn Any + Send>| {
         let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
         let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
         JobError::BuildPanicked { job: name.to_owned(), message: text.unwrap_or_default() }
-    };
-    Ok(built.map_err(panicked)??)
+    })
 }
 
 /// The shards that run a job: those named, or all. A server with fewer shards than before uses those of them that it has,

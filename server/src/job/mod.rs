@@ -11,9 +11,11 @@
 //! | [`source`] | partitions read for sources, in place or by reference from their owner |
 //! | [`restore`] | state and positions read back from a job's changelog |
 //! | [`epochs`] | the server's coordinator: ticks, votes, commits |
-//! | [`controller`] | jobs started, restarted, stopped |
+//! | [`controller`] | jobs run, started, stopped |
+//! | `supervise` | a job kept running, and given up |
 //! | [`recovery`] | what a start does before anybody reads |
 //! | `deploy` | what an attempt is begun with |
+//! | `layout` | whether a plan fits the state that is there |
 //! | `failure` | why an attempt ended, in words |
 //! | [`status`] | what can be seen of a running job |
 //!
@@ -27,14 +29,17 @@ pub mod dataflow;
 mod deploy;
 pub mod epochs;
 mod failure;
+mod layout;
 mod message;
 pub mod recovery;
 pub mod restore;
 pub mod source;
 pub mod status;
+mod supervise;
 
 pub use commits::{Applied, Commits};
-pub use controller::{Controller, JobError, RunJob};
+pub use controller::{Controller, JobError, LastFailure, RunJob, Supervision};
 pub use dataflow::Dataflow;
+pub use layout::StateChanged;
 pub use message::{DATAFLOW_RING, EPOCH_RING, EpochMessage, JOBS_MAX};
 pub use status::{JobStatus, OperatorStatus, Phase, TaskStatus};

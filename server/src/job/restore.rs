@@ -104,6 +104,22 @@ async fn read(
     Ok(Vec::new())
 }
 
+/// Whether anything of a job was ever committed.
+pub async fn has_state(shard: &Context, changelog: TopicId) -> bool {
+    for owner in (0..shard.count()).map(ShardId) {
+        let look = move |there: Context| async move {
+            there.partitions().commits().ready().await;
+            let partitions = there.partitions().starts_of(changelog);
+            let log = |(partition, _)| there.partitions().log(changelog, partition).ok();
+            partitions.into_iter().filter_map(log).any(|log| log.high_watermark() > log.start_offset())
+        };
+        if shard.on(owner, look).await {
+            return true;
+        }
+    }
+    false
+}
+
 /// How far a job's sources had read, and whether anything of it was committed at all.
 ///
 /// # Errors

@@ -29,9 +29,17 @@ pub struct JobStatus {
     pub attempt: Option<u64>,
     /// How often it was started again since it was last well.
     pub restarts: u32,
+    /// How often it may be, before it is given up.
+    pub restarts_max: u32,
     /// Why it has failed, or was last started again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
+    /// When that was, in ms since the Unix epoch, if it was since the server's start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed_at_ms: Option<i64>,
+    /// When it is started again, in ms since the Unix epoch, if it waits for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_start_ms: Option<i64>,
     /// What was set of its parameters.
     pub parameters: BTreeMap<String, String>,
     /// Its tasks, one for each stage, over all shards.
@@ -48,7 +56,7 @@ pub enum Phase {
     Starting,
     /// It was stopped.
     Stopped,
-    /// It has failed too often.
+    /// It has failed too often, or this binary can't run it.
     Failed,
 }
 
@@ -95,6 +103,7 @@ pub struct OperatorStatus {
 pub struct Sample {
     at: Instant,
     jobs: Vec<(Job, Supervision)>,
+    restarts_max: u32,
     shards: Vec<Vec<JobMetrics>>,
 }
 
@@ -119,11 +128,12 @@ pub async fn sample(shards: &Shards) -> Result<Sample, Unreachable> {
     let jobs = shards.on(0, |shard| {
         let jobs: Vec<Job> = shard.image().jobs().cloned().collect();
         let known = |job: Job| (job.clone(), shard.controller().supervision(JobId(job.id)));
-        (Instant::now(), jobs.into_iter().map(known).collect::<Vec<_>>())
+        let jobs = jobs.into_iter().map(known).collect::<Vec<_>>();
+        (Instant::now(), jobs, shard.options().config.dataflow.restarts_max)
     });
-    let (at, jobs) = jobs.await?;
+    let (at, jobs, restarts_max) = jobs.await?;
     let shards = shards.on_all(|shard| shard.dataflow().metrics()).await?;
-    Ok(Sample { at, jobs, shards })
+    Ok(Sample { at, jobs, restarts_max, shards })
 }
 
 impl Sample {
@@ -138,11 +148,13 @@ impl Sample {
         let before = since.map(|since| since.tasks_of(job.id)).unwrap_or_default();
         let stages = stages(self.tasks_of(job.id));
         let tasks = stages.into_values().map(|on_shards| task_status(&on_shards, &before, span)).collect();
+        let last = supervision.last_failure.as_ref();
+        let failed_at_ms = last.map(|failure| failure.at_ms);
+        let last_reason = last.map(|failure| failure.reason.clone());
         let (state, failure) = match &job.state {
-            JobState::Running if supervision.attempt.is_some() => {
-                (Phase::Running, supervision.last_failure.clone())
-            }
-            JobState::Running => (Phase::Starting, supervision.last_failure.clone()),
+            JobState::Running if supervision.is_refused => (Phase::Failed, last_reason),
+            JobState::Running if supervision.attempt.is_some() => (Phase::Running, last_reason),
+            JobState::Running => (Phase::Starting, last_reason),
             JobState::Stopped => (Phase::Stopped, None),
             JobState::Failed { reason } => (Phase::Failed, Some(reason.clone())),
         };
@@ -153,7 +165,10 @@ impl Sample {
             state,
             attempt: supervision.attempt.map(|attempt| attempt.0),
             restarts: supervision.restarts,
+            restarts_max: self.restarts_max,
             failure,
+            failed_at_ms,
+            next_start_ms: supervision.next_start_ms,
             parameters: job.parameters.clone(),
             tasks,
         }

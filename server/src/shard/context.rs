@@ -278,7 +278,8 @@ impl Context {
             MetadataRecord::Job(job) => self.open_changelog(job.changelog).await,
             MetadataRecord::ProducerIds { .. }
             | MetadataRecord::Cluster { .. }
-            | MetadataRecord::JobState { .. } => {}
+            | MetadataRecord::JobState { .. }
+            | MetadataRecord::JobLayout { .. } => {}
         }
         if let MetadataRecord::Partitions { .. } = record {
             self.dataflow().partitions_added(self);
