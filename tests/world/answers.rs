@@ -51,12 +51,12 @@ fn converse<F: Future>(talk: impl FnOnce(Connection) -> F) {
     house.stop();
 }
 
-async fn id_of_topic(connection: &Connection) -> Uuid {
+pub(crate) async fn id_of_topic(connection: &Connection) -> Uuid {
     let all = MetadataRequest { topics: None, ..Default::default() };
     connection.call(&all).await.unwrap().topics[0].topic_id
 }
 
-async fn connect(address: SocketAddr) -> Connection {
+pub(crate) async fn connect(address: SocketAddr) -> Connection {
     Connection::connect(address, ConnectionOptions::default()).await.unwrap()
 }
 
@@ -205,7 +205,7 @@ fn settings_change_while_a_topic_is_used() {
             async move { connection.call(&request).await.unwrap().responses[0].error_code }
         };
         let append = async || {
-            let request = produce(id_of_topic(&connection).await, -1, Attributes::NONE);
+            let request = produce(id_of_topic(&connection).await, -1, "value", Attributes::NONE);
             connection.call_at(&request, 13).await.unwrap().responses[0].partition_responses[0].error_code
         };
         assert_eq!(alter(2, TOPIC, Some("10"), true).await, ErrorCode::NONE);
@@ -249,9 +249,10 @@ fn what_contradicts_itself_is_refused() {
     });
 }
 
-fn produce(topic_id: Uuid, acks: i16, attributes: Attributes) -> ProduceRequest {
+/// A Produce of one record to the first partition.
+pub(crate) fn produce(topic_id: Uuid, acks: i16, value: &str, attributes: Attributes) -> ProduceRequest {
     let mut builder = KafkaBatchBuilder::new(1000);
-    builder.push(1000, None, Some(b"value"), Headers::EMPTY).unwrap();
+    builder.push(1000, None, Some(value.as_bytes()), Headers::EMPTY).unwrap();
     let mut batch = Vec::new();
     let meta = BatchMeta { attributes, ..BatchMeta::PLAIN };
     builder.finish(&meta, Codec::None, &mut Compressor::new(), &mut batch).unwrap();
@@ -264,7 +265,7 @@ fn produce(topic_id: Uuid, acks: i16, attributes: Attributes) -> ProduceRequest 
 #[test]
 fn a_transaction_without_a_name_is_not_appended() {
     converse(async |connection| {
-        let request = produce(id_of_topic(&connection).await, -1, Attributes::TRANSACTIONAL);
+        let request = produce(id_of_topic(&connection).await, -1, "value", Attributes::TRANSACTIONAL);
         let answer = connection.call_at(&request, 13).await.unwrap().responses.remove(0);
         let code = answer.partition_responses[0].error_code;
         assert_eq!(code, ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED);
@@ -275,9 +276,9 @@ fn a_transaction_without_a_name_is_not_appended() {
 fn who_wants_no_answer_learns_of_a_failure_by_the_end_of_the_connection() {
     converse(async |connection| {
         let known = id_of_topic(&connection).await;
-        connection.send_unanswered(&produce(known, 0, Attributes::NONE)).unwrap();
+        connection.send_unanswered(&produce(known, 0, "value", Attributes::NONE)).unwrap();
         connection.call(&MetadataRequest::default()).await.unwrap();
-        connection.send_unanswered(&produce(UNKNOWN, 0, Attributes::NONE)).unwrap();
+        connection.send_unanswered(&produce(UNKNOWN, 0, "value", Attributes::NONE)).unwrap();
         let next = connection.call(&MetadataRequest::default()).await;
         assert!(matches!(next, Err(CallError::Disconnected { .. })), "{next:?}");
     });

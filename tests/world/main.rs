@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "an error ends the test")]
 
 mod acknowledged;
+mod acks;
 mod answers;
 mod basics;
 mod flows;
