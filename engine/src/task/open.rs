@@ -86,7 +86,7 @@ impl<'a> OpenContext<'a> {
     ) -> TableSpec {
         let id = TableId(self.tables.len() as u32);
         let operator = self.operators.get(self.opened.saturating_sub(1)).cloned().unwrap_or_default();
-        let types_kept = types.iter().map(|ty| Descriptor::clone(ty)).collect();
+        let types_kept = types.iter().copied().cloned().collect();
         let name = name.to_owned();
         self.tables.push(TableLayout { operator, name, is_ordered, key, value, types: types_kept });
         TableSpec { id, types: types_hash(types), groups: self.placement.groups(), range, key, value }
