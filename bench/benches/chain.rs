@@ -20,6 +20,7 @@ const ATTEMPT: Attempt = Attempt(0);
 const TOPIC: TopicId = TopicId::METADATA;
 const BATCH_BYTES: usize = 64 << 10;
 const ROOM: usize = 1 << 20;
+const STEP_RECORDS: u32 = 8192;
 /// Records of an epoch: about 10 ms of work.
 const EPOCH_RECORDS: usize = 100_000;
 
@@ -94,7 +95,7 @@ impl Fed {
     }
 
     fn run(&mut self) {
-        while self.worker.step(Budget::default(), now()).more {}
+        while self.worker.step(Budget { records: STEP_RECORDS }, now()).more {}
         for message in self.worker.drain_outbox() {
             assert!(!matches!(message, Outbound::Failed(_)), "{message:?}");
         }

@@ -32,6 +32,13 @@ pub fn taken(process: u32) -> Duration {
     Duration::from_secs_f64(ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
 }
 
+/// The CPU time that this thread has taken so far, user and system. A system call.
+#[must_use]
+pub fn taken_by_thread() -> Duration {
+    let taken = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(taken.tv_sec.cast_unsigned(), taken.tv_nsec.cast_unsigned() as u32)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -66,7 +66,7 @@ fn batch(records: usize) -> SharedBatch {
 }
 
 fn run(worker: &mut Worker) {
-    while worker.step(Budget::default(), NOW).more {}
+    while worker.step(Budget { records: 8192 }, NOW).more {}
     for message in worker.drain_outbox() {
         assert!(!matches!(message, Outbound::Failed(_)), "{message:?}");
     }

@@ -10,7 +10,7 @@ use millrace_engine::{
     registry::build,
     sink::TopicInfo,
     source::{Demand, SourceBatch, SourceData, SplitSpec},
-    worker::{Budget, Deployment, Inbound, Now, Outbound, Passed, ShardMessage, Worker},
+    worker::{Deployment, Inbound, Now, Outbound, Pace, Passed, ShardMessage, Worker},
 };
 use millrace_record::{SharedBatch, TopicId};
 use millrace_runtime::{Instant, LaunchOptions, Mesh, Port, Shard, ShardId, launch, yield_now};
@@ -49,8 +49,10 @@ pub(crate) fn run(batches: &[Vec<SharedBatch>], shards: u16) -> Run {
         let runner = Runner::new(&shard, mesh.join(&shard), Arc::clone(&batches));
         async move { runner.run().await }
     });
-    let rows = launched.unwrap().join().unwrap().into_iter().sum();
-    Run { wall: start.elapsed(), cpu: cpu::taken(std::process::id()) - before, rows }
+    let (rows, idle): (Vec<u64>, Vec<Duration>) = launched.unwrap().join().unwrap().into_iter().unzip();
+    let cpu = cpu::taken(std::process::id()) - before;
+    let idle = idle.into_iter().sum();
+    Run { wall: start.elapsed(), cpu: cpu.saturating_sub(idle), rows: rows.into_iter().sum() }
 }
 
 struct Runner {
@@ -109,15 +111,20 @@ impl Runner {
         }
     }
 
-    /// Returns how many rows this shard's sinks have written.
-    async fn run(mut self) -> u64 {
+    /// Returns how many rows this shard's sinks have written, and the CPU time of looking for work when there was none.
+    async fn run(mut self) -> (u64, Duration) {
+        let mut pace = Pace::default();
+        let (mut idled, mut last) = (Duration::ZERO, cpu::taken_by_thread());
         while !self.ended {
             let mut idle = true;
             while let Some((_, message)) = self.port.try_recv() {
                 self.take(message);
                 idle = false;
             }
-            idle &= !self.worker.step(Budget::default(), Now::read()).more;
+            let now = Now::read();
+            let outcome = self.worker.step(pace.budget(), now);
+            pace.note(outcome.records, now.monotonic.elapsed());
+            idle &= !outcome.more;
             idle &= !self.carry();
             if self.id == ShardId(0) && !self.under_way && self.since.elapsed() >= EPOCH {
                 self.epoch = self.epoch.next();
@@ -127,8 +134,13 @@ impl Runner {
             if idle {
                 yield_now().await;
             }
+            let now = cpu::taken_by_thread();
+            if idle {
+                idled += now - last;
+            }
+            last = now;
         }
-        self.rows
+        (self.rows, idled)
     }
 
     fn tell(&self, message: impl Fn(Epoch) -> Message) {

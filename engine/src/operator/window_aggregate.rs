@@ -159,7 +159,7 @@ where
         loop {
             if self.flush.is_none() {
                 let tables = self.tables.as_ref().expect("opened before the first watermark");
-                let Some(pane) = tables.panes.namespaces().first().copied() else { return Flow::Done };
+                let Some(pane) = tables.panes.first_namespace() else { return Flow::Done };
                 if !self.windows.pane(start_of(pane)).is_past(self.watermark) {
                     return Flow::Done;
                 }

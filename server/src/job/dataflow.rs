@@ -25,7 +25,7 @@ use millrace_engine::{
     source::{Demand, SplitSpec},
     table::UNRESOLVED_MAX,
     task::Watch,
-    worker::{Budget, Deployment, Inbound, Now, Outbound, Passed, ShardMessage, Worker},
+    worker::{Deployment, Inbound, Now, Outbound, Pace, Passed, ShardMessage, Worker},
 };
 use millrace_record::TopicId;
 use millrace_runtime::{Instant, JoinHandle, Port, Queue, ShardId, spawn_into, yield_now};
@@ -210,13 +210,15 @@ impl Dataflow {
     }
 
     async fn work(self, shard: Context) {
-        let mut outbox = Vec::new();
+        let (mut outbox, mut pace) = (Vec::new(), Pace::default());
         while !self.0.is_stopped.get() {
             while let Some((_, message)) = self.0.frames.try_recv() {
                 self.0.worker.borrow_mut().deliver(Inbound::Shard(message));
             }
             self.carry(&shard, &mut outbox);
-            let outcome = self.0.worker.borrow_mut().step(Budget::default(), Now::read());
+            let now = Now::read();
+            let outcome = self.0.worker.borrow_mut().step(pace.budget(), now);
+            pace.note(outcome.records, now.monotonic.elapsed());
             self.carry(&shard, &mut outbox);
             if outcome.more {
                 yield_now().await;

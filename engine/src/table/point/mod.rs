@@ -159,6 +159,12 @@ impl PointTable {
         each!(&self.stores, store => store.panes.namespaces().collect())
     }
 
+    /// The lowest namespace that has entries.
+    #[must_use]
+    pub fn first_namespace(&self) -> Option<Namespace> {
+        each!(&self.stores, store => store.panes.namespaces().next())
+    }
+
     /// Visits some of the keys of `namespace` whose hash is at or above `from`, in no order, and returns where to go on, or
     /// nothing when all were visited. Begin with `KeyHash(0)`. One call visits one segment, of at most 768 entries.
     ///

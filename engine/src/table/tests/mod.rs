@@ -103,7 +103,9 @@ impl Subject for PointTable {
     }
 
     fn namespaces(&self) -> Vec<Namespace> {
-        self.namespaces()
+        let all = self.namespaces();
+        assert_eq!(self.first_namespace(), all.first().copied());
+        all
     }
 
     fn scan(&self, namespace: u64, from: KeyHash, visit: Visit<'_>) -> Option<KeyHash> {

@@ -87,6 +87,7 @@ fn no_clock() -> Instant {
     Instant::from_nanos(5)
 }
 
+const BUDGET: Budget = Budget { records: 8192 };
 const NOW: Now = Now { monotonic: Instant::from_nanos(5), unix_ms: 5 };
 
 fn deployment(job: u64) -> Deployment {
@@ -112,14 +113,14 @@ fn another_job_on_the_shard_goes_on() {
     let mut worker = Worker::new(ShardId(0), NOW, no_clock);
     worker.start(plan(true), deployment(1)).unwrap();
     worker.start(plan(false), deployment(2)).unwrap();
-    worker.step(Budget::default(), NOW);
+    worker.step(BUDGET, NOW);
     let failed: Vec<_> =
         worker.drain_outbox().filter(|message| matches!(message, Outbound::Failed(_))).collect();
     let [Outbound::Failed(failure)] = &failed[..] else { panic!("{failed:?}") };
     assert_eq!((failure.job, failure.operator.as_str()), (JobId(1), "restored"));
     assert_eq!(failure.record, None);
     worker.deliver(Inbound::Barrier { job: JobId(2), attempt: Attempt(0), epoch: Epoch(1) });
-    worker.step(Budget::default(), NOW);
+    worker.step(BUDGET, NOW);
     assert!(
         worker
             .drain_outbox()
@@ -156,7 +157,7 @@ fn a_watchdog_sees_what_is_running() {
     watch.set(Some(worker.watch()));
     worker.start(plan.unwrap(), deployment(1)).unwrap();
     assert_eq!(worker.watch().running(), None);
-    worker.step(Budget::default(), NOW);
+    worker.step(BUDGET, NOW);
     assert_eq!(seen.get(), Some(5), "since when");
     assert_eq!(worker.watch().running(), None);
 }
