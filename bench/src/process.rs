@@ -55,12 +55,13 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts one on these cores with so many shards, its data below `parent`, and returns when clients can connect.
+    /// Starts one on these cores with so many shards, its data below `parent`, and returns when clients can connect. `durability`
+    /// is its setting `topic.durability`.
     ///
     /// # Panics
     /// If it does not start.
     #[must_use]
-    pub fn start(parent: &Path, shards: u16, cores: &[usize]) -> Self {
+    pub fn start(parent: &Path, shards: u16, cores: &[usize], durability: &str) -> Self {
         let directory = TempDir::with_prefix_in("millrace-bench-", parent).unwrap();
         let ready = directory.path().join("ready");
         // The admin interface does not tell which free port it took: ours is one that was free a moment ago.
@@ -70,7 +71,8 @@ impl Server {
         let mut serve = command(&["serve", "--listen", "127.0.0.1:0"]);
         serve.args(["--admin-listen", &admin.to_string(), "--shards", &shards.to_string(), "--data-dir"]);
         serve.arg(directory.path().join("data")).arg("--ready-file").arg(&ready);
-        let mut child = serve.env("MILLRACE_LOG__FILTER", "error").spawn().unwrap();
+        serve.env("MILLRACE_LOG__FILTER", "error").env("MILLRACE_TOPIC__DURABILITY", durability);
+        let mut child = serve.spawn().unwrap();
         cpu::pin(&before);
         let start = Instant::now();
         let address = loop {

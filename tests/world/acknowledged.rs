@@ -5,6 +5,7 @@ use crate::{
     basics::{TOPIC, create, read_all},
     house::House,
 };
+use millrace::config::Durability;
 use millrace_net::client::{Producer, ProducerOptions, producer::NewRecord};
 use millrace_runtime::{
     sim::{Crash, Device, seeds},
@@ -51,8 +52,9 @@ fn produce(house: &House, first: u64, over: &Rc<Cell<bool>>, acknowledged: &Ackn
     });
 }
 
-fn survives(seed: u64, device: Device, crash: Crash) {
+fn survives(seed: u64, device: Device, crash: Crash, durability: Durability) {
     let house = House::new(seed, device);
+    house.acknowledge(durability);
     house.start(2);
     house.client(async { create(&house.cluster(), PARTITIONS).await });
     let acknowledged = Acknowledged::default();
@@ -81,20 +83,25 @@ fn survives(seed: u64, device: Device, crash: Crash) {
 
 #[test]
 fn after_kills_of_the_process() {
-    seeds(4).for_each(|seed| survives(seed, Device::Fua, Crash::Process));
+    seeds(4).for_each(|seed| survives(seed, Device::Fua, Crash::Process, Durability::Fsync));
+}
+
+#[test]
+fn after_kills_of_the_process_where_nothing_is_synced() {
+    seeds(4).for_each(|seed| survives(seed, Device::FlushOnly, Crash::Process, Durability::Os));
 }
 
 #[test]
 fn after_power_cuts_on_a_disk_without_cache() {
-    seeds(4).for_each(|seed| survives(seed, Device::NoCache, Crash::PowerCut));
+    seeds(4).for_each(|seed| survives(seed, Device::NoCache, Crash::PowerCut, Durability::Fsync));
 }
 
 #[test]
 fn after_power_cuts_on_a_disk_with_fua() {
-    seeds(6).for_each(|seed| survives(seed, Device::Fua, Crash::PowerCut));
+    seeds(6).for_each(|seed| survives(seed, Device::Fua, Crash::PowerCut, Durability::Fsync));
 }
 
 #[test]
 fn after_power_cuts_on_a_disk_that_only_flushes() {
-    seeds(4).for_each(|seed| survives(seed, Device::FlushOnly, Crash::PowerCut));
+    seeds(4).for_each(|seed| survives(seed, Device::FlushOnly, Crash::PowerCut, Durability::Fsync));
 }

@@ -5,6 +5,7 @@ use crate::{
     basics::{TOPIC, create, read_all},
     house::House,
 };
+use millrace::config::Durability;
 use millrace_net::{
     client::CallError,
     kafka::{ErrorCode, metadata::MetadataRequest},
@@ -41,6 +42,31 @@ fn one_ack_is_as_durable_as_all_and_none_promises_nothing() {
         house.start(1);
         let expected = usize::from(acks != 0);
         assert_eq!(house.client(values(&house)).len(), expected, "acks = {acks}");
+        house.stop();
+    }
+}
+
+/// What is written and not synced survives the process, and may be lost with the machine; the topic itself may not.
+#[test]
+fn an_acknowledgement_means_what_the_durability_says() {
+    for (durability, crash, kept) in [
+        (Durability::Fsync, Crash::PowerCut, 1),
+        (Durability::Os, Crash::Process, 1),
+        (Durability::Os, Crash::PowerCut, 0),
+    ] {
+        let house = House::new(24, Device::FlushOnly);
+        house.acknowledge(durability);
+        house.start(2);
+        house.client(async {
+            create(&house.cluster(), 1).await;
+            let connection = connect(house.address()).await;
+            let request = produce(id_of_topic(&connection).await, -1, "value", Attributes::NONE);
+            let answer = connection.call_at(&request, 13).await.unwrap().responses.remove(0);
+            assert_eq!(answer.partition_responses[0].error_code, ErrorCode::NONE);
+        });
+        house.crash(crash);
+        house.start(1);
+        assert_eq!(house.client(values(&house)).len(), kept, "{durability:?} over {crash:?}");
         house.stop();
     }
 }

@@ -1,7 +1,7 @@
 //! A simulated machine that runs a server, and one that runs clients.
 
 use millrace::{
-    config::{ByteSize, Config},
+    config::{ByteSize, Config, Durability},
     control::Shards,
     shard::{Boot, ShardError, Started},
 };
@@ -12,7 +12,7 @@ use millrace_runtime::sim::{
 };
 use millrace_runtime::{File, OpenOptions};
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     net::SocketAddr,
     path::Path,
     sync::{Arc, Mutex},
@@ -29,6 +29,7 @@ pub(crate) struct House {
     pub(crate) clients: NodeId,
     server: NodeId,
     jobs: RefCell<Registry>,
+    durability: Cell<Durability>,
     running: RefCell<Option<(Ends, Told)>>,
 }
 
@@ -43,7 +44,14 @@ impl House {
         let disk = DiskOptions { device, ..DiskOptions::default() };
         let server = world.add_node("server", NodeOptions { disk });
         let clients = world.add_node("clients", NodeOptions::default());
-        Self { world, clients, server, jobs: RefCell::new(jobs), running: RefCell::new(None) }
+        Self {
+            world,
+            clients,
+            server,
+            jobs: RefCell::new(jobs),
+            durability: Cell::new(Durability::Fsync),
+            running: RefCell::new(None),
+        }
     }
 
     fn config(&self) -> Config {
@@ -53,6 +61,7 @@ impl House {
         config.journal.file_bytes = ByteSize(1 << 20);
         config.journal.files_max = 4;
         config.topic.segment_bytes = ByteSize(256 << 10);
+        config.topic.durability = self.durability.get();
         // As many epochs under way as may be.
         config.dataflow.epoch_ms_min = 0;
         config.dataflow.epoch_ms_max = 0;
@@ -60,6 +69,11 @@ impl House {
         config.group.offsets_partitions = 3;
         config.group.offsets_retention_minutes = 5;
         config
+    }
+
+    /// From the next start on an acknowledgement means this.
+    pub(crate) fn acknowledge(&self, durability: Durability) {
+        self.durability.set(durability);
     }
 
     /// The next start is that of a binary with these jobs.

@@ -1,12 +1,12 @@
 //! Produce against the real server: one core for the server, the other for a raw driver that costs the server what any
 //! client does and itself as little as it can.
 //!
-//! `cargo bench -p millrace-bench --bench produce` runs all cases, with words behind it (`-- disk "1 KiB"`) those that have all of
+//! `cargo bench -p millrace-bench --bench produce` runs all cases, with words behind it (`-- tmpfs "1 KiB"`) those that have all of
 //! the words in their names. Data lies below the target directory or `BENCH_DIR`, and in memory in `/dev/shm`.
 //!
-//! Every case has a new server: half a second to get warm, then two seconds as fast as it goes, then 1.5 at half of that. The
-//! server has no setting yet by which an acknowledgement would not mean "synced". What it costs without a disk is measured on
-//! tmpfs instead, where a sync is nothing; frames and segments are written all the same.
+//! Every case has a new server: half a second to get warm, then two seconds as fast as it goes, then 1.5 at half of that. "Synced" is
+//! the default; "not synced" is `topic.durability = "os"`, which writes past the page cache all the same; tmpfs shows what it
+//! costs without a device.
 
 #![expect(clippy::disallowed_types, reason = "the driver is no part of any simulated world")]
 
@@ -29,6 +29,8 @@ use std::{
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// The default of `topic.durability`.
+const FSYNC: &str = "fsync";
 const TOPIC: &str = "bench";
 const PARTITIONS: i32 = 16;
 const CONNECTIONS: usize = 8;
@@ -73,12 +75,16 @@ fn main() -> ExitCode {
     );
     head();
     cpu::pin(&cores[1..2]);
-    for (medium, directory) in [("disk", disk.as_path()), ("tmpfs", Path::new("/dev/shm"))] {
+    for (medium, directory, durability) in [
+        ("synced", disk.as_path(), FSYNC),
+        ("not synced", disk.as_path(), "os"),
+        ("tmpfs", Path::new("/dev/shm"), "os"),
+    ] {
         for (name, shape, kafka, kafka_synced) in SHAPES {
-            let kafka = if medium == "disk" { kafka_synced } else { kafka };
+            let kafka = if durability == FSYNC { kafka_synced } else { kafka };
             let name = format!("{medium}, {name}");
             if wanted(&name) {
-                print(&name, &one_shard(directory, *shape, cores[0]), *kafka);
+                print(&name, &one_shard(directory, *shape, cores[0], durability), *kafka);
             }
         }
     }
@@ -102,8 +108,8 @@ struct Figures {
     half: Outcome,
 }
 
-fn one_shard(directory: &Path, shape: Shape, core: usize) -> Figures {
-    let server = Server::start(directory, 1, &[core]);
+fn one_shard(directory: &Path, shape: Shape, core: usize, durability: &str) -> Figures {
+    let server = Server::start(directory, 1, &[core], durability);
     server.create_topic(TOPIC, PARTITIONS);
     let partitions: Vec<i32> = (0..PARTITIONS).collect();
     let mut driver = Driver::new(true);
@@ -118,7 +124,7 @@ fn one_shard(directory: &Path, shape: Shape, core: usize) -> Figures {
 
 /// Each connection sends to partitions of one shard only: the one that has taken the connection, or the other.
 fn two_shards(directory: &Path, shape: Shape, own: bool, cores: &[usize]) -> Figures {
-    let server = Server::start(directory, 2, cores);
+    let server = Server::start(directory, 2, cores, FSYNC);
     server.create_topic(TOPIC, 2 * PARTITIONS);
     // Partitions go round the shards. Who has the first is seen when something is appended to it.
     let probe = Shape { batches: 1, ..shape };

@@ -2,7 +2,7 @@
 
 use super::{output, settings::Settings};
 use crate::{
-    config::{Config, Problems},
+    config::{Config, Durability, Problems},
     exit::Exit,
 };
 use millrace_runtime::machine::{self, Check, Grade};
@@ -49,6 +49,11 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
 /// # Errors
 /// [`Exit::Machine`], once all that is unfit has been told.
 pub(super) fn at_start(config: &Config) -> Result<(), Exit> {
+    if config.topic.durability == Durability::Os {
+        let cure =
+            "set topic.durability = \"fsync\" unless losing the last records with the machine is acceptable";
+        tracing::warn!(durability = "os", cure, "acknowledged records are written, but not synced");
+    }
     let mut fit = Ok(());
     for Check { name, grade, found, cure } in check_machine(config) {
         let cure = cure.unwrap_or_default();

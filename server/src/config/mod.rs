@@ -12,7 +12,7 @@ pub use settings::{
     Config, DataflowSettings, GroupSettings, JournalSettings, LogSettings, MemorySettings, RuntimeSettings,
     SETTINGS, ServerSettings, Setting, TopicSettings,
 };
-pub use value::{Auto, ByteSize, HostPort, LogFormat, Pin, Value};
+pub use value::{Auto, ByteSize, Durability, HostPort, LogFormat, Pin, Value};
 
 use millrace_runtime::machine::default_shards;
 use std::{ops::Range, path::Path};

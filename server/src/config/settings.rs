@@ -1,7 +1,7 @@
 //! Every setting: its name, type, default and meaning. The reference in the book, `config print` and the errors about a
 //! file all come from this table.
 
-use super::value::{Auto, ByteSize, HostPort, LogFormat, Pin, Value};
+use super::value::{Auto, ByteSize, Durability, HostPort, LogFormat, Pin, Value};
 use std::{net::SocketAddr, path::PathBuf};
 use toml::de::DeValue;
 
@@ -123,6 +123,9 @@ settings! {
 
     /// Defaults of topics, under the meaning of Kafka's settings of these names.
     topic: TopicSettings {
+        /// What an acknowledgement means: "fsync" is on stable storage, "os" survives the death of the process, not that of the
+        /// machine. Groups' offsets, jobs' state and what they commit are on stable storage either way.
+        durability: Durability = Durability::Fsync;
         /// Partitions of a topic that is created without a number (num.partitions).
         partitions: i32 = 1;
         /// Create a topic when a client first asks for it (auto.create.topics.enable).

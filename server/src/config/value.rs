@@ -327,6 +327,16 @@ words! {
 }
 
 words! {
+    /// What an acknowledgement of records means.
+    Durability {
+        /// They are on stable storage.
+        Fsync = "fsync",
+        /// They are written, and survive the death of the process, but not that of the machine.
+        Os = "os",
+    }
+}
+
+words! {
     /// How log lines are written.
     LogFormat {
         /// For people.

@@ -7,7 +7,7 @@ use crate::{
         COMMIT_TOPIC, COMMIT_TOPIC_NAME, Image, METADATA_TOPIC, METADATA_TOPIC_NAME, MetadataRecord, Topic,
         is_internal, own_partition, owner,
     },
-    config::Config,
+    config::{self, Config},
     coordinator::{Coordinator, OFFSETS_TOPIC},
     job::{Controller, Dataflow, epochs::Epochs},
 };
@@ -15,7 +15,7 @@ use millrace_engine::registry::Registry;
 use millrace_net::{budget::Budget, listener::Acceptor};
 use millrace_record::TopicId;
 use millrace_runtime::ShardId;
-use millrace_storage::{Class, LogOptions};
+use millrace_storage::{Class, Durability, LogOptions};
 use std::{
     cell::{OnceCell, Ref, RefCell},
     collections::{BTreeMap, BTreeSet},
@@ -45,8 +45,14 @@ impl ServerOptions {
     #[must_use]
     pub fn log_options(&self, topic: &Topic) -> LogOptions {
         let own = topic.configs.get("segment.bytes").and_then(|value| value.trim().parse().ok());
+        let (class, durability) = match (is_internal(&topic.name), self.config.topic.durability) {
+            (true, _) => (Class::Control, Durability::Fsync),
+            (false, config::Durability::Fsync) => (Class::Produce, Durability::Fsync),
+            (false, config::Durability::Os) => (Class::Produce, Durability::Os),
+        };
         LogOptions {
-            class: if is_internal(&topic.name) { Class::Control } else { Class::Produce },
+            class,
+            durability,
             segment_bytes: own.unwrap_or(self.config.topic.segment_bytes.0),
             ..LogOptions::default()
         }
