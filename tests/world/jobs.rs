@@ -8,6 +8,7 @@ use crate::{
         settles,
     },
 };
+use millrace::config::Durability;
 use millrace_net::client::{Consumer, ConsumerOptions};
 use millrace_runtime::{
     sim::{Crash, Device, seeds},
@@ -36,8 +37,9 @@ fn a_job_writes_what_a_sequential_program_would() {
 }
 
 /// Crashes at random moments, in every second round once more or twice while the server starts.
-fn survives(seed: u64, device: Device, crash: Crash) {
+fn survives(seed: u64, device: Device, crash: Crash, durability: Durability) {
     let house = House::with_jobs(seed, device, jobs());
+    house.acknowledge(durability);
     house.start(2);
     create(&house, &["in", "out"]);
     let id = run(&house, job("running", &parameters(seed)));
@@ -64,22 +66,29 @@ fn survives(seed: u64, device: Device, crash: Crash) {
 
 #[test]
 fn after_kills_of_the_process() {
-    seeds(3).for_each(|seed| survives(seed, Device::Fua, Crash::Process));
+    seeds(3).for_each(|seed| survives(seed, Device::Fua, Crash::Process, Durability::Fsync));
 }
 
 #[test]
 fn after_power_cuts_on_a_disk_without_cache() {
-    seeds(3).for_each(|seed| survives(seed, Device::NoCache, Crash::PowerCut));
+    seeds(3).for_each(|seed| survives(seed, Device::NoCache, Crash::PowerCut, Durability::Fsync));
 }
 
 #[test]
 fn after_power_cuts_on_a_disk_with_fua() {
-    seeds(4).for_each(|seed| survives(seed, Device::Fua, Crash::PowerCut));
+    seeds(4).for_each(|seed| survives(seed, Device::Fua, Crash::PowerCut, Durability::Fsync));
 }
 
 #[test]
 fn after_power_cuts_on_a_disk_that_only_flushes() {
-    seeds(3).for_each(|seed| survives(seed, Device::FlushOnly, Crash::PowerCut));
+    seeds(3).for_each(|seed| survives(seed, Device::FlushOnly, Crash::PowerCut, Durability::Fsync));
+}
+
+/// A power cut takes records of clients, but none that a job has made something of.
+#[test]
+fn where_records_are_not_synced() {
+    seeds(2).for_each(|seed| survives(seed, Device::FlushOnly, Crash::Process, Durability::Os));
+    seeds(4).for_each(|seed| survives(seed, Device::FlushOnly, Crash::PowerCut, Durability::Os));
 }
 
 /// Told to stop while records come, pieces are staged and commits are published, the server answers who still reads.
