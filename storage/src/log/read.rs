@@ -112,23 +112,36 @@ impl LogInner {
         let mut placed = Vec::new();
         let mut offset = from;
         while offset < to {
-            let isolation = Isolation::ReadUncommitted;
-            let request = ReadRequest { offset, max_bytes: STEP, at_least_one: true, isolation };
+            let step = self.read_step(offset, to).await?;
+            let Some((_, last)) = step.last() else { break };
+            offset = last.header().next_offset();
+            placed.extend(step);
+        }
+        Ok(placed)
+    }
+
+    /// The first of these batches, as many as are read at a time; none if there are none.
+    pub(super) async fn read_step(
+        self: &Rc<Self>,
+        from: Offset,
+        to: Offset,
+    ) -> Result<Vec<(Place, SharedBatch)>, ReadError> {
+        let isolation = Isolation::ReadUncommitted;
+        let request = ReadRequest { offset: from, max_bytes: STEP, at_least_one: true, isolation };
+        loop {
             let mut places = Vec::new();
             let mut read = self.read_from(&request, None, Some(&mut places))?;
             if read.is_none()
-                && let Some(window) = self.fetch(offset, STEP).await?
+                && let Some(window) = self.fetch(from, STEP).await?
             {
                 places.clear();
                 read = self.read_from(&request, Some(&window), Some(&mut places))?;
             }
-            let Some(read) = read else { continue };
-            let Some(last) = read.batches.last() else { break };
-            offset = last.header().next_offset();
-            let batches = places.into_iter().zip(read.batches);
-            placed.extend(batches.filter(|(_, batch)| batch.header().base_offset < to));
+            if let Some(read) = read {
+                let batches = places.into_iter().zip(read.batches);
+                return Ok(batches.filter(|(_, batch)| batch.header().base_offset < to).collect());
+            }
         }
-        Ok(placed)
     }
 
     /// Reads from memory: tails, the cache, and a window that was just fetched.

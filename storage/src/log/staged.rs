@@ -166,8 +166,7 @@ impl Log {
     pub async fn pieces(&self) -> Result<Vec<Piece>, ReadError> {
         let log = &self.0;
         log.ensure_listed().await?;
-        let batches = log.read_placed(self.start_offset(), self.high_watermark()).await?;
-        let (found, broken) = sort_into_pieces(batches.iter().map(|(_, batch)| batch));
+        let (found, broken) = log.find_pieces(self.start_offset(), self.high_watermark()).await?;
         let mut state = log.state.borrow_mut();
         for piece in &found {
             let known = PieceState { next_offset: piece.next_offset, needed_until: None };
@@ -196,7 +195,9 @@ impl Log {
         let mut batches = Vec::new();
         for piece in pieces {
             let placed = from.read_placed(piece.offset, piece.next_offset).await?;
-            let (found, broken) = sort_into_pieces(placed.iter().map(|(_, batch)| batch));
+            let mut sorter = PieceSorter::new();
+            placed.iter().for_each(|(_, batch)| sorter.push(batch));
+            let (found, broken) = sorter.finish();
             if found != [*piece] || !broken.is_empty() {
                 return Err(SpliceError::NotStaged { offset: piece.offset });
             }
@@ -231,6 +232,20 @@ impl State {
 }
 
 impl LogInner {
+    /// The whole pieces between two offsets, and the ranges that are none. A staged log may be longer than memory: no more
+    /// than one step of it is held at a time.
+    async fn find_pieces(self: &Rc<Self>, from: Offset, to: Offset) -> Result<Pieces, ReadError> {
+        let mut sorter = PieceSorter::new();
+        let mut offset = from;
+        while offset < to {
+            let placed = self.read_step(offset, to).await?;
+            let Some((_, last)) = placed.last() else { break };
+            offset = last.header().next_offset();
+            placed.iter().for_each(|(_, batch)| sorter.push(batch));
+        }
+        Ok(sorter.finish())
+    }
+
     /// Appends for somebody who is inside the door.
     async fn append_inside(self: &Rc<Self>, batch: &Batch<'_>) -> Result<(), AppendError> {
         loop {
@@ -338,34 +353,50 @@ impl LogInner {
 }
 
 /// Whole pieces, and the ranges that are none.
-fn sort_into_pieces<'a>(
-    batches: impl Iterator<Item = &'a SharedBatch>,
-) -> (Vec<Piece>, BTreeMap<Offset, Offset>) {
-    let mut scratch = Scratch::new(MARK_BATCH_MAX);
-    let (mut whole, mut broken) = (Vec::new(), BTreeMap::new());
-    let mut open: Option<(Piece, u32, u32)> = None;
-    let mut close = |open: Option<(Piece, u32, u32)>| match open {
-        Some((piece, 0, 0)) => whole.push(piece),
-        Some((piece, ..)) => drop(broken.insert(piece.offset, piece.next_offset)),
-        None => {}
-    };
-    for batch in batches {
+type Pieces = (Vec<Piece>, BTreeMap<Offset, Offset>);
+
+/// Sorts the batches of a staged log, one after the other, into pieces.
+struct PieceSorter {
+    scratch: Scratch,
+    sorted: Pieces,
+    /// The piece that the next batch may belong to, and how many batches and records it lacks.
+    open: Option<(Piece, u32, u32)>,
+}
+
+impl PieceSorter {
+    fn new() -> Self {
+        Self { scratch: Scratch::new(MARK_BATCH_MAX), sorted: Pieces::default(), open: None }
+    }
+
+    fn push(&mut self, batch: &SharedBatch) {
         let header = batch.header();
         if header.attributes.is_control() {
-            close(open.take());
-            let mark = mark_of(batch, &mut scratch);
+            self.close();
+            let mark = mark_of(batch, &mut self.scratch);
             let (mark, batches, records) =
                 mark.unwrap_or((PieceMark { job: [0; 16], attempt: 0, epoch: 0, task: 0 }, u32::MAX, 0));
             let piece = Piece { mark, offset: header.base_offset, next_offset: header.next_offset() };
-            open = Some((piece, batches, records));
-        } else if let Some((piece, batches, records)) = &mut open {
+            self.open = Some((piece, batches, records));
+        } else if let Some((piece, batches, records)) = &mut self.open {
             piece.next_offset = header.next_offset();
             *batches = batches.wrapping_sub(1);
             *records = records.wrapping_sub(header.last_offset_delta + 1);
         }
     }
-    close(open);
-    (whole, broken)
+
+    fn close(&mut self) {
+        let (whole, broken) = &mut self.sorted;
+        match self.open.take() {
+            Some((piece, 0, 0)) => whole.push(piece),
+            Some((piece, ..)) => drop(broken.insert(piece.offset, piece.next_offset)),
+            None => {}
+        }
+    }
+
+    fn finish(mut self) -> Pieces {
+        self.close();
+        self.sorted
+    }
 }
 
 /// What a control batch of a staged log says.
