@@ -2,7 +2,7 @@
 //! speak plain Kafka, so that any broker will do.
 
 use crate::{config::HostPort, exit::Exit};
-use millrace_net::client::{CallError, Cluster, ClusterError, ClusterOptions, ConnectionOptions};
+use millrace_net::client::{Admin, CallError, Cluster, ClusterError, ClusterOptions, ConnectionOptions};
 use millrace_runtime::{LaunchOptions, Launched, Pinning, launch};
 use std::{
     io,
@@ -20,6 +20,9 @@ pub(super) struct Target {
     /// How long to try, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     timeout: u16,
+    /// Print JSON.
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 /// Why a command did nothing, or not all.
@@ -46,12 +49,12 @@ impl CommandError {
 }
 
 impl Target {
-    pub(super) fn timeout(&self) -> Duration {
+    fn timeout(&self) -> Duration {
         Duration::from_secs(self.timeout.into())
     }
 
-    /// Runs `command` with a cluster that answers. The client lives on a shard of its own, unpinned, that ends with it.
-    pub(super) fn run<F>(&self, command: impl FnOnce(Cluster) -> F + Clone + Send + 'static) -> Exit
+    /// Runs `command` on a cluster that answers. The client lives on a shard of its own, unpinned, that ends with it.
+    pub(super) fn run<F>(&self, command: impl FnOnce(Admin) -> F + Clone + Send + 'static) -> Exit
     where
         F: Future<Output = Result<(), CommandError>> + 'static,
     {
@@ -64,7 +67,7 @@ impl Target {
         let target = self.clone();
         let launched = launch(&options, move |_| {
             let (target, command) = (target.clone(), command.clone());
-            async move { command(target.connect().await?).await }
+            async move { command(Admin::new(target.connect().await?, target.timeout())).await }
         });
         let ended = match launched.map(Launched::join) {
             Ok(Ok(ended)) => ended,

@@ -9,10 +9,9 @@ use super::{
 };
 use crate::exit::Exit;
 use millrace_net::{
-    client::{Admin, Cluster, admin::NewTopic},
+    client::{Admin, admin::NewTopic},
     kafka::ErrorCode,
 };
-use std::time::Duration;
 
 #[derive(clap::Args, Clone)]
 pub(super) struct Arguments {
@@ -30,9 +29,6 @@ pub(super) struct Arguments {
     /// Succeed if the topic exists already, and leave it as it is.
     #[arg(long)]
     if_not_exists: bool,
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
     target: Target,
 }
@@ -46,12 +42,11 @@ fn setting(text: &str) -> Result<(String, String), String> {
 
 impl Arguments {
     pub(super) fn run(&self) -> Exit {
-        let (arguments, timeout) = (self.clone(), self.target.timeout());
-        self.target.run(move |cluster| arguments.create(cluster, timeout))
+        let arguments = self.clone();
+        self.target.run(move |admin| arguments.create(admin))
     }
 
-    async fn create(self, cluster: Cluster, timeout: Duration) -> Result<(), CommandError> {
-        let admin = Admin::new(cluster, timeout);
+    async fn create(self, admin: Admin) -> Result<(), CommandError> {
         let name = self.name;
         let topic = NewTopic {
             name: name.clone(),
@@ -71,7 +66,7 @@ impl Arguments {
             }
             Err(error) => return Err(explain(&admin, "create", &name, error).await),
         };
-        if self.json {
+        if self.target.json {
             // A broker that is too old to tell says -1.
             let told = |number: i32| (number >= 0).then_some(number);
             let partitions = created.as_ref().and_then(|created| told(created.num_partitions));

@@ -8,8 +8,7 @@ use super::{
     explain, is_unknown,
 };
 use crate::exit::Exit;
-use millrace_net::client::{Admin, Cluster};
-use std::time::Duration;
+use millrace_net::client::Admin;
 
 #[derive(clap::Args, Clone)]
 pub(super) struct Arguments {
@@ -19,22 +18,18 @@ pub(super) struct Arguments {
     /// Succeed if a topic does not exist.
     #[arg(long)]
     if_exists: bool,
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
     target: Target,
 }
 
 impl Arguments {
     pub(super) fn run(&self) -> Exit {
-        let (arguments, timeout) = (self.clone(), self.target.timeout());
-        self.target.run(move |cluster| arguments.delete(cluster, timeout))
+        let arguments = self.clone();
+        self.target.run(move |admin| arguments.delete(admin))
     }
 
     /// One after the other; the first that fails ends it, once what was deleted has been told.
-    async fn delete(self, cluster: Cluster, timeout: Duration) -> Result<(), CommandError> {
-        let admin = Admin::new(cluster, timeout);
+    async fn delete(self, admin: Admin) -> Result<(), CommandError> {
         let mut told = Vec::new();
         let mut failed = Ok(());
         for name in self.names {
@@ -46,7 +41,7 @@ impl Arguments {
                     break;
                 }
             };
-            if self.json {
+            if self.target.json {
                 told.push(serde_json::json!({ "name": name, "deleted": deleted }));
             } else if deleted {
                 put(format_args!("deleted topic {name}"));
@@ -54,7 +49,7 @@ impl Arguments {
                 put(format_args!("there is no topic {name}"));
             }
         }
-        if self.json {
+        if self.target.json {
             put(format_args!("{:#}", serde_json::Value::Array(told)));
         }
         failed

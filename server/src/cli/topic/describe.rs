@@ -10,7 +10,7 @@ use super::{
 use crate::exit::Exit;
 use futures_util::future::{join, join_all};
 use millrace_net::{
-    client::{Admin, Cluster, ClusterError},
+    client::{Admin, ClusterError},
     kafka::{
         describe_configs::{DescribeConfigsResourceResult, SOURCE_TOPIC},
         list_offsets::{EARLIEST_TIMESTAMP, LATEST_TIMESTAMP},
@@ -18,7 +18,6 @@ use millrace_net::{
     },
 };
 use serde_json::json;
-use std::time::Duration;
 
 #[derive(clap::Args, Clone)]
 pub(super) struct Arguments {
@@ -27,9 +26,6 @@ pub(super) struct Arguments {
     /// Show all settings, not only those that were set for the topic.
     #[arg(long)]
     all_configs: bool,
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
     target: Target,
 }
@@ -44,12 +40,11 @@ struct Described {
 
 impl Arguments {
     pub(super) fn run(&self) -> Exit {
-        let (arguments, timeout) = (self.clone(), self.target.timeout());
-        self.target.run(move |cluster| arguments.describe(cluster, timeout))
+        let arguments = self.clone();
+        self.target.run(move |admin| arguments.describe(admin))
     }
 
-    async fn describe(self, cluster: Cluster, timeout: Duration) -> Result<(), CommandError> {
-        let admin = Admin::new(cluster, timeout);
+    async fn describe(self, admin: Admin) -> Result<(), CommandError> {
         let names = if self.names.is_empty() {
             let all = admin.list_topics().await?.topics;
             let mut names: Vec<_> =
@@ -66,13 +61,13 @@ impl Arguments {
                 Err(error) => return Err(explain(&admin, "describe", &name, error).await),
             };
             described.configs.retain(|config| self.all_configs || config.config_source == SOURCE_TOPIC);
-            if self.json {
+            if self.target.json {
                 all.push(described.as_json());
             } else {
                 described.print();
             }
         }
-        if self.json {
+        if self.target.json {
             put(format_args!("{:#}", serde_json::Value::Array(all)));
         }
         Ok(())

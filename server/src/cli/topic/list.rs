@@ -5,29 +5,24 @@ use super::super::{
     output::{Table, put},
 };
 use crate::exit::Exit;
-use millrace_net::client::{Admin, Cluster};
-use std::time::Duration;
+use millrace_net::client::Admin;
 
 #[derive(clap::Args, Clone)]
 pub(super) struct Arguments {
     /// List the broker's own topics too.
     #[arg(long)]
     internal: bool,
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
     target: Target,
 }
 
 impl Arguments {
     pub(super) fn run(&self) -> Exit {
-        let (arguments, timeout) = (self.clone(), self.target.timeout());
-        self.target.run(move |cluster| arguments.list(cluster, timeout))
+        let arguments = self.clone();
+        self.target.run(move |admin| arguments.list(admin))
     }
 
-    async fn list(self, cluster: Cluster, timeout: Duration) -> Result<(), CommandError> {
-        let admin = Admin::new(cluster, timeout);
+    async fn list(self, admin: Admin) -> Result<(), CommandError> {
         let mut topics = admin.list_topics().await?.topics;
         topics.retain(|topic| self.internal || !topic.is_internal);
         topics.sort_by(|one, other| one.name.cmp(&other.name));
@@ -37,7 +32,7 @@ impl Arguments {
             let factor = replicas(first.map(|partition| partition.replica_nodes.len()));
             (topic.name.clone().unwrap_or_default(), topic.partitions.len(), factor, topic.is_internal)
         });
-        if self.json {
+        if self.target.json {
             let all = rows.map(|(name, partitions, replication_factor, internal)| {
                 serde_json::json!({
                     "name": name,
