@@ -4,14 +4,15 @@
 //! Each opens its store and its partitions; when all have, the journals of the last run are removed and all listen. A stop
 //! goes the other way: first all shards finish what they were asked, since they ask each other, then each closes its store.
 
-use super::{
-    CallMessage, Calls, Context, Partitions, ServerOptions,
-    context::Parts,
-    partitions::{changelog_options, staged_options},
-};
+mod error;
+mod plan;
+
+pub use error::{MetadataError, ShardError};
+
+use super::{CallMessage, Calls, Context, Partitions, ServerOptions, context::Parts};
 use crate::{
     api::Service,
-    cluster::{COMMIT_TOPIC, Image, METADATA_TOPIC, MetadataRecord, RecordError, TopicError, owner},
+    cluster::{Image, MetadataRecord},
     config::Config,
     control::{COMMANDS_MAX, Command, Shards},
     coordinator::Coordinator,
@@ -28,15 +29,11 @@ use millrace_net::{
     connection::ConnectionOptions,
     listener::{Acceptor, AcceptorOptions},
 };
-use millrace_record::{BatchError, Scratch};
 use millrace_runtime::{
     ListenOptions, Listener, Mailbox, MailboxSender, Mesh, Port, Shard, ShardId, mailbox, random_bytes,
 };
-use millrace_storage::{
-    Class, DataDirs, DirLocks, DirsError, FatalError, IoError, LogKey, LogKind, LogOptions, OldJournals,
-    OpenError, Opened, ReadError, RecoverError, Recovered, SetAsideError, ShardPart, Store, StoreOptions,
-    recover,
-};
+use millrace_storage::{Opened, ShardPart, Store};
+use plan::{Plan, plan, recovered_options, store_options};
 use std::{
     fmt,
     net::SocketAddr,
@@ -49,9 +46,6 @@ use uuid::Builder;
 
 /// The shard that recovers and directs the start.
 const FIRST: ShardId = ShardId(0);
-
-/// The largest batch of the metadata log, decompressed.
-const METADATA_BATCH_MAX: usize = 64 << 20;
 
 /// This node's id.
 pub const NODE_ID: i32 = 1;
@@ -76,65 +70,6 @@ enum Step {
 
 /// Steps under way between two shards at most.
 const STEPS_MAX: usize = 8;
-
-/// Why a shard did not start, or ended.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ShardError {
-    /// A data directory can't be used.
-    #[error(transparent)]
-    Dirs(#[from] DirsError),
-    /// What is on disk can't be recovered.
-    #[error(transparent)]
-    Recover(#[from] RecoverError),
-    /// The store does not open.
-    #[error(transparent)]
-    Open(#[from] OpenError),
-    /// Folders of unknown topics can't be set aside.
-    #[error(transparent)]
-    SetAside(#[from] SetAsideError),
-    /// The metadata log can't be read.
-    #[error("the metadata log: {0}")]
-    Metadata(#[source] MetadataError),
-    /// The operating system refused something.
-    #[error(transparent)]
-    Io(#[from] IoError),
-    /// The address can't be listened on.
-    #[error("cannot listen on {address}: {cause}")]
-    Listen {
-        /// The address.
-        address: SocketAddr,
-        /// The operating system's reason.
-        #[source]
-        cause: std::io::Error,
-    },
-    /// The log can't be written or synced any more.
-    #[error(transparent)]
-    Fatal(#[from] FatalError),
-    /// What jobs have left can't be recovered.
-    #[error("jobs can't be recovered: {0}")]
-    Jobs(#[from] recovery::JobsError),
-    /// The cluster can't be named.
-    #[error("the first record of the metadata log: {0}")]
-    Name(#[source] TopicError),
-    /// Another shard has failed, and says why.
-    #[error("another shard did not start")]
-    Aborted,
-}
-
-/// Why the metadata log can't be read.
-#[derive(Debug, thiserror::Error)]
-pub enum MetadataError {
-    /// Its log can't be read.
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    /// A batch of it does not parse.
-    #[error(transparent)]
-    Batch(#[from] BatchError),
-    /// A record of it does not parse.
-    #[error(transparent)]
-    Record(#[from] RecordError),
-}
 
 /// A server that listens.
 #[derive(Clone, Debug)]
@@ -357,73 +292,6 @@ async fn serve(context: &Context, inbox: Mailbox<Command>) -> Result<(), ShardEr
 /// Waits for a step of this kind. Others may come too early, and then come only once: they are none that a start waits for.
 async fn expect(steps: &Port<Step>, wanted: impl Fn(&Step) -> bool) {
     while !wanted(&steps.recv().await.1) {}
-}
-
-/// What the first shard finds out before any store opens.
-struct Plan {
-    parts: Vec<ShardPart>,
-    old: OldJournals,
-    records: Arc<Vec<MetadataRecord>>,
-    locks: DirLocks,
-}
-
-async fn plan(config: &Config, shards: u16) -> Result<Plan, ShardError> {
-    let (dirs, locks) = DataDirs::open(&config.server.data_dirs, None).await?;
-    let mut recovered = recover(&dirs).await?;
-    let records = read_metadata(&recovered).await.map_err(ShardError::Metadata)?;
-    let mut image = Image::default();
-    records.iter().for_each(|record| image.apply(record));
-    let is_changelog = |topic| image.jobs().any(|job| job.changelog == topic);
-    let is_known = |topic| {
-        topic == METADATA_TOPIC
-            || topic == COMMIT_TOPIC
-            || image.topic_by_id(topic).is_some()
-            || is_changelog(topic)
-    };
-    for topic in recovered.set_aside(is_known).await? {
-        tracing::warn!(%topic, "the metadata knows no such topic: its folder was set aside");
-    }
-    let (parts, old) =
-        recovered.split(usize::from(shards), |topic, partition| owner(topic, partition, shards).index());
-    Ok(Plan { parts, old, records: Arc::new(records), locks })
-}
-
-async fn read_metadata(recovered: &Recovered) -> Result<Vec<MetadataRecord>, MetadataError> {
-    let mut records = Vec::new();
-    let Some(mut reader) = recovered.reader(LogKey::data(METADATA_TOPIC, 0)) else { return Ok(records) };
-    let mut scratch = Scratch::new(METADATA_BATCH_MAX);
-    loop {
-        let batches = reader.read().await?;
-        if batches.is_empty() {
-            return Ok(records);
-        }
-        for batch in &batches {
-            for record in batch.as_batch().records(&mut scratch)? {
-                records.push(MetadataRecord::decode(record?.value.unwrap_or_default())?);
-            }
-        }
-    }
-}
-
-/// How a log that was recovered behaves: as it did when it was made. Its class above all is for good.
-fn recovered_options(key: LogKey, image: &Image, options: &ServerOptions) -> LogOptions {
-    match (key.kind, image.topic_by_id(key.topic)) {
-        (LogKind::Staged, _) => staged_options(),
-        (LogKind::Data, Some(topic)) => options.log_options(topic),
-        (LogKind::Data, None) if [METADATA_TOPIC, COMMIT_TOPIC].contains(&key.topic) => {
-            LogOptions { class: Class::Control, ..LogOptions::default() }
-        }
-        (LogKind::Data, None) => changelog_options(),
-    }
-}
-
-fn store_options(config: &Config) -> StoreOptions {
-    StoreOptions {
-        journal_file_bytes: config.journal.file_bytes.0,
-        journal_files: config.journal.files_max as usize,
-        memory_bytes: usize::try_from(config.memory.log_bytes.0).unwrap_or(usize::MAX),
-        ..StoreOptions::default()
-    }
 }
 
 impl Context {

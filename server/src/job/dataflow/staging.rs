@@ -1,7 +1,7 @@
 //! What tasks leave behind at a barrier, on its way to the shards that stage it.
 
-use super::{Dataflow, changelog};
-use crate::{cluster::own_partition, shard::Context};
+use super::Dataflow;
+use crate::{cluster::own_partition, job::changelog, shard::Context};
 use millrace_engine::{
     epoch::{PieceHeader, PieceId, Refused, Target, TaskDone},
     sink::StagedAppend,
