@@ -1,8 +1,12 @@
 //! Entry points for fuzz targets: every decoder of bytes that a job has left on disk. Each takes any bytes, and must neither
 //! panic nor take memory beyond a small multiple of their length.
 
+#[cfg(test)]
+#[path = "../../fuzz/seeds.rs"]
+pub(crate) mod seeds;
+
 use crate::{
-    data::Descriptor,
+    data::{Data, Descriptor, Encode, Scratch, access, write},
     epoch::{AttemptRecord, Changelog, CommitRecord, Epoch, PieceHeader},
     key::KeyGroups,
     table::{OrderedTable, PointTable, RunHeader, Table, TableId, TableSpec, Width},
@@ -65,3 +69,47 @@ pub fn descriptor(bytes: &[u8]) {
     assert_eq!([&again, rest].concat(), bytes, "there is one form of everything");
     drop(descriptor.compatibility(&descriptor));
 }
+
+/// Something of everything that a derived type may have.
+#[derive(Data, Clone, Debug, PartialEq)]
+pub(crate) enum Anything {
+    /// A variant with nothing.
+    Nothing,
+    /// Fields without names.
+    Pair(i16, [u8; 3], bool),
+    /// Fields with names, and every kind of indirection.
+    Named {
+        /// A text.
+        name: String,
+        /// A list of texts.
+        tags: Vec<String>,
+        /// An option of a tuple.
+        parent: Option<(u32, String)>,
+        /// A character.
+        mark: char,
+    },
+    /// A list of structures.
+    Many(Vec<Part>),
+}
+
+/// A structure within [`Anything`].
+#[derive(Data, Clone, Debug, PartialEq)]
+pub(crate) struct Part {
+    /// A number.
+    pub(crate) id: u64,
+    /// A text that may be missing.
+    pub(crate) note: Option<String>,
+}
+
+/// Values of a derived type: state that was written, and what comes from another shard.
+pub fn data(bytes: &[u8]) {
+    let Ok(archived) = access::<ArchivedAnything>(bytes) else { return };
+    let value = Anything::decode(archived);
+    let mut again = Vec::new();
+    write(&value, &mut again, &mut Scratch::new()).expect("what was read can be written");
+    let read = access::<ArchivedAnything>(&again).expect("what is written is sound");
+    assert_eq!(Anything::decode(read), value);
+}
+
+#[cfg(test)]
+mod tests;

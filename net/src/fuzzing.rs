@@ -1,9 +1,17 @@
 //! Entry points for fuzz targets: any bytes in, no panic, bounded memory. What can be read is written at the same
 //! version and read again, to the same; anything else is a defect, and a panic.
 
+#[cfg(test)]
+#[path = "../../fuzz/seeds.rs"]
+pub(crate) mod seeds;
+
 use crate::{
     frame::{FrameSplitter, Split, UNAUTHENTICATED_FRAME_MAX},
-    kafka::{ApiKey, Response, parse_request},
+    kafka::{
+        ApiKey, Response,
+        consumer_offsets::{GroupValue, Key, OffsetValue},
+        parse_request,
+    },
     wire::{Reader, Writer},
 };
 use bytes::Bytes;
@@ -51,5 +59,22 @@ pub fn frames(stream: &[u8]) {
                 Err(_) => return,
             }
         }
+    }
+}
+
+/// The keys and values of `__consumer_offsets`, which any client may write.
+pub fn consumer_offsets(bytes: &[u8]) {
+    let bytes = Bytes::copy_from_slice(bytes);
+    let short = "what was read can be written";
+    if let Ok(key) = Key::decode(&bytes) {
+        assert_eq!(Key::decode(&key.encode().expect(short)), Ok(key));
+    }
+    if let Ok(mut value) = OffsetValue::from_bytes(&bytes) {
+        // Only an older version has it.
+        value.expire_timestamp = -1;
+        assert_eq!(OffsetValue::from_bytes(&value.to_bytes().expect(short)), Ok(value));
+    }
+    if let Ok(value) = GroupValue::from_bytes(&bytes) {
+        assert_eq!(GroupValue::from_bytes(&value.to_bytes().expect(short)), Ok(value));
     }
 }

@@ -136,4 +136,7 @@ fn read_and_convert(batch: &Batch<'_>) {
 }
 
 #[cfg(test)]
+#[path = "../../fuzz/seeds.rs"]
+pub(crate) mod seeds;
+#[cfg(test)]
 mod tests;

@@ -37,11 +37,13 @@ pub struct Check {
     pub found: String,
     /// The command or setting that mends it, unless it is good.
     pub cure: Option<String>,
+    /// Whether this is a limit that whoever starts the process sets: a matter of its configuration, not of the machine.
+    pub is_limit: bool,
 }
 
 impl Check {
     fn good(name: impl Into<String>, found: impl Into<String>) -> Self {
-        Self { name: name.into(), grade: Grade::Good, found: found.into(), cure: None }
+        Self { name: name.into(), grade: Grade::Good, found: found.into(), cure: None, is_limit: false }
     }
 
     fn not_good(
@@ -50,7 +52,11 @@ impl Check {
         found: impl Into<String>,
         cure: impl Into<String>,
     ) -> Self {
-        Self { name: name.into(), grade, found: found.into(), cure: Some(cure.into()) }
+        Self { name: name.into(), grade, found: found.into(), cure: Some(cure.into()), is_limit: false }
+    }
+
+    fn of_a_limit(self) -> Self {
+        Self { is_limit: true, ..self }
     }
 
     fn fair(name: impl Into<String>, found: impl Into<String>, cure: impl Into<String>) -> Self {
@@ -72,8 +78,8 @@ pub fn check(shards: u16, directories: &[&Path]) -> Vec<Check> {
     let mut checks = vec![
         limits::kernel(),
         limits::io_uring(),
-        limits::locked_memory(shards),
-        limits::open_files(shards),
+        limits::locked_memory(shards).of_a_limit(),
+        limits::open_files(shards).of_a_limit(),
         limits::cores(shards),
     ];
     for directory in directories {

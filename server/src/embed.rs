@@ -71,9 +71,9 @@ pub enum ServerError {
 impl ServerError {
     /// The exit code that a process ends with for it.
     #[must_use]
-    pub const fn exit(&self) -> Exit {
+    pub fn exit(&self) -> Exit {
         match self {
-            Self::Launch(_) => Exit::Machine,
+            Self::Launch(error) => error.into(),
             Self::Panic(_) => Exit::Bug,
             Self::Stopped => Exit::Failure,
             Self::Shard(error) => match error {

@@ -1,5 +1,6 @@
 //! Why the process ends: each reason has a name and an exit code (those of sysexits.h where one fits).
 
+use millrace_runtime::LaunchError;
 use std::process::ExitCode;
 
 /// A reason to end.
@@ -19,7 +20,7 @@ pub enum Exit {
     Storage,
     /// The data directory is damaged, or of a newer version (EX_DATAERR).
     Data,
-    /// The configuration is wrong (EX_CONFIG).
+    /// The configuration is wrong, or the limit on locked memory that it was started with (EX_CONFIG).
     Config,
 }
 
@@ -36,6 +37,16 @@ impl Exit {
             Self::Machine => 71,
             Self::Storage => 74,
             Self::Config => 78,
+        }
+    }
+}
+
+impl From<&LaunchError> for Exit {
+    /// What a process ends with that could not start its shards.
+    fn from(error: &LaunchError) -> Self {
+        match error {
+            LaunchError::LockedMemory { .. } => Self::Config,
+            _ => Self::Machine,
         }
     }
 }

@@ -1,6 +1,10 @@
 //! Entry points for fuzz targets: every decoder of bytes from disk. Each takes any bytes, and must neither panic nor
 //! take memory beyond a small multiple of their length.
 
+#[cfg(test)]
+#[path = "../../fuzz/seeds.rs"]
+pub(crate) mod seeds;
+
 use crate::{
     dirs::format::Format,
     journal::{chain, entry::Entry, frame::Frame},
@@ -28,6 +32,13 @@ pub fn frame(bytes: &[u8]) {
     }
 }
 
+/// As [`frame`], but with the checksum and what the header repeats mended, so that what lies behind them is reached.
+pub fn frame_behind_its_checksum(bytes: &[u8]) {
+    let mut bytes = bytes.to_vec();
+    Frame::mend(&mut bytes);
+    frame(&bytes);
+}
+
 /// Entries without a frame around them, and so without its checksum.
 pub fn entries(mut bytes: &[u8]) {
     while Entry::decode(&mut bytes).is_ok() {}
@@ -50,3 +61,6 @@ pub fn side_files(bytes: &[u8]) {
     let mark = PieceMark::decode(bytes);
     assert!(mark.is_none() || bytes.len() < 100, "a mark is short");
 }
+
+#[cfg(test)]
+mod tests;

@@ -50,3 +50,20 @@ fn where_nothing_can_be_written_no_server_starts() {
         assert!(text.contains("let this user write to /proc/self"), "{text}");
     }
 }
+
+/// The limit is of who starts the server, and so is the cure: a wrong configuration, not a machine that can't.
+#[test]
+fn too_little_locked_memory_is_a_wrong_configuration() {
+    let directory = tempfile::tempdir().unwrap();
+    for command in ["check", "serve"] {
+        let output = std::process::Command::new("sh")
+            .args(["-c", "ulimit -l 64 && exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_millrace"), command])
+            .args(["--listen", "127.0.0.1:0", "--data-dir"])
+            .arg(directory.path().join("data"))
+            .output()
+            .unwrap();
+        let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert_eq!(output.status.code(), Some(78), "{text}");
+        assert!(text.contains("64 KiB") && text.contains("ulimit -l 8192"), "{text}");
+    }
+}

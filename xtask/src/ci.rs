@@ -1,7 +1,7 @@
 //! What CI runs.
 
 use crate::{
-    fuzz,
+    fuzz, sanitize,
     shell::{Failure, cargo, execute, steps},
     targets,
 };
@@ -23,6 +23,7 @@ pub(crate) fn run() -> Result<(), Failure> {
             execute(cargo().args(options).env("RUSTDOCFLAGS", "-D warnings"))
         }),
         ("tests", &targets::test),
+        ("sanitizers", &sanitize::short),
         ("fuzz targets", &|| fuzz::run(&fuzz::Options::all(FUZZ_RUNS))),
     ])
 }

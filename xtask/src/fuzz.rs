@@ -1,18 +1,25 @@
 //! Fuzzing with libFuzzer on the stable compiler.
 //!
-//! The targets are in `fuzz/`, a package outside of the workspace, since it is built with coverage instrumentation. The
-//! flags are those that cargo-fuzz passes; its nightly-only parts are not needed without a sanitizer.
+//! The targets are in `fuzz/`, a package outside of the workspace, since it is built with coverage instrumentation, and with
+//! the address sanitizer. The flags are those that cargo-fuzz passes; see `sanitize` for how they work on stable.
 
-use crate::shell::{Failure, cargo, root};
-use std::{path::PathBuf, process::Command};
+use crate::{
+    sanitize::require_runtime,
+    shell::{Failure, cargo, execute, host, root, target_dir},
+};
+use std::process::Command;
 
 /// Instrumentation for libFuzzer.
-const RUSTFLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+const RUSTFLAGS: &str = "--cfg fuzzing -Zsanitizer=address -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
      -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
      -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1 -Cdebug-assertions -Coverflow-checks";
 
-/// A run may use this much memory, in MiB: what a declared count or length could ask for would be far more.
-const MEMORY_MB_MAX: u32 = 512;
+/// A run may use this much memory, in MiB, the sanitizer's own included: what a declared count or length could ask for would be
+/// far more.
+const MEMORY_MB_MAX: u32 = 768;
+
+/// Freed memory that the sanitizer holds back for a while counts as well: less of it than by default.
+const ASAN_OPTIONS: &str = "quarantine_size_mb=32";
 
 /// What to fuzz, and for how long.
 #[derive(clap::Args)]
@@ -36,13 +43,14 @@ impl Options {
 
 /// Builds the targets and runs them. A crash's input is kept in `fuzz/artifacts`.
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
+    require_runtime("asan")?;
     let fuzz = root().join("fuzz");
     let triple = host()?;
     let mut build = cargo();
     build.args(["build", "--release", "--target", &triple]).current_dir(&fuzz).env("RUSTFLAGS", RUSTFLAGS);
-    let target_dir = target_dir();
-    build.env("CARGO_TARGET_DIR", &target_dir);
-    crate::shell::execute(&mut build)?;
+    let target_dir = target_dir("fuzz");
+    build.env("RUSTC_BOOTSTRAP", "1").env("CARGO_TARGET_DIR", &target_dir);
+    execute(&mut build)?;
     let names = targets()?;
     let chosen: Vec<&String> =
         names.iter().filter(|name| options.target.as_ref().is_none_or(|target| target == *name)).collect();
@@ -53,7 +61,13 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
         let corpus = fuzz.join("corpus").join(name);
         let found = target_dir.join("corpus").join(name);
         let artifacts = fuzz.join("artifacts").join(name);
-        for dir in [&corpus, &found, &artifacts] {
+        if !corpus.is_dir() {
+            return Err(Failure(format!(
+                "{name} has no seeds in {}: see `cargo xtask seeds`",
+                corpus.display()
+            )));
+        }
+        for dir in [&found, &artifacts] {
             std::fs::create_dir_all(dir).map_err(|error| Failure(format!("{}: {error}", dir.display())))?;
         }
         let mut command = Command::new(target_dir.join(&triple).join("release").join(name));
@@ -64,9 +78,9 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
             Some(seconds) => command.arg(format!("-max_total_time={seconds}")),
             None => command.args([format!("-runs={}", options.runs), "-seed=1".to_owned()]),
         };
-        // New inputs go to the first folder; the committed corpus is only read.
-        command.args([&found, &corpus]);
-        crate::shell::execute(&mut command)?;
+        // New inputs go to the first folder; the committed seeds are only read.
+        command.args([&found, &corpus]).env("ASAN_OPTIONS", ASAN_OPTIONS);
+        execute(&mut command)?;
     }
     Ok(())
 }
@@ -86,19 +100,4 @@ fn targets() -> Result<Vec<String>, Failure> {
     }
     names.sort();
     Ok(names)
-}
-
-/// Beside the ordinary build, whose flags differ.
-pub(crate) fn target_dir() -> PathBuf {
-    let base = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-    base.join("fuzz")
-}
-
-/// This machine's target triple: naming it keeps RUSTFLAGS from build scripts and procedural macros.
-pub(crate) fn host() -> Result<String, Failure> {
-    let output = Command::new("rustc").arg("-vV").output();
-    let output = output.map_err(|error| Failure(format!("rustc -vV: {error}")))?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    let triple = text.lines().find_map(|line| line.strip_prefix("host: "));
-    triple.map(str::to_owned).ok_or_else(|| Failure("rustc -vV names no host".to_owned()))
 }

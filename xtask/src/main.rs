@@ -6,6 +6,7 @@
 mod ci;
 mod fuzz;
 mod sanitize;
+mod seeds;
 mod shell;
 mod soak;
 mod targets;
@@ -27,6 +28,8 @@ enum Command {
     Ci,
     /// Runs fuzz targets for a fixed count or time (libFuzzer, on stable).
     Fuzz(fuzz::Options),
+    /// Writes the seeds of the fuzz targets anew, after a change of what they are made of.
+    Seeds,
     /// Runs tests of crashes for long.
     Soak(soak::Options),
     /// Runs the tests of unsafe code under a sanitizer.
@@ -37,8 +40,9 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Ci => ci::run(),
         Command::Fuzz(options) => fuzz::run(&options),
+        Command::Seeds => seeds::write(),
         Command::Soak(options) => soak::run(&options),
-        Command::Sanitize(options) => sanitize::run(options.sanitizer),
+        Command::Sanitize(options) => sanitize::run(&options),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

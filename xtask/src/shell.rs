@@ -78,3 +78,18 @@ fn summary(times: &[(&str, Duration)]) {
         println!("{:>6.1} s  {name}", time.as_secs_f64());
     }
 }
+
+/// The folder of a build with flags of its own, beside the ordinary one.
+pub(crate) fn target_dir(name: &str) -> PathBuf {
+    let base = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    base.join(name)
+}
+
+/// This machine's target triple: naming it keeps RUSTFLAGS from build scripts and procedural macros.
+pub(crate) fn host() -> Result<String, Failure> {
+    let output = Command::new("rustc").arg("-vV").output();
+    let output = output.map_err(|error| Failure(format!("rustc -vV: {error}")))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let triple = text.lines().find_map(|line| line.strip_prefix("host: "));
+    triple.map(str::to_owned).ok_or_else(|| Failure("rustc -vV names no host".to_owned()))
+}

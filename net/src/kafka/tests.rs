@@ -3,6 +3,7 @@
 mod against_kafka_protocol;
 mod golden;
 mod hostile;
+mod seeds;
 
 use super::api::for_every_api;
 use super::*;

@@ -1,4 +1,7 @@
-use super::*;
+use super::{
+    seeds::{Seed, drawn, hold},
+    *,
+};
 use crate::{
     BatchMeta, goldens,
     model::{Record, any_meta, any_records, archived, kafka},
@@ -86,4 +89,62 @@ fn sound_bytes_go_all_the_way() {
     let (_, payload) = kafka(&records, &BatchMeta::PLAIN, Codec::Lz4);
     let limits = Limits { batch_len_max: LEN_MAX, origin: Origin::Producer };
     assert!(RecordSet::new(&payload).all(|batch| kafka::validate(batch.unwrap(), &limits).is_ok()));
+}
+
+/// With every codec, some batches each.
+fn kafka_seeds() -> Vec<(String, BatchHeader, Vec<u8>)> {
+    let all = drawn(15, (any_records(4), any_meta())).zip((0..5).cycle());
+    let all = all.map(|((name, (records, meta)), codec)| {
+        let codec = Codec::from_number(codec).unwrap();
+        let (header, payload) = kafka(&records, &meta, codec);
+        (format!("{name}_{codec:?}").to_lowercase(), header, payload)
+    });
+    all.collect()
+}
+
+fn golden_seeds(name: &str, texts: &[&str]) -> Vec<Seed> {
+    let seeds = texts.iter().enumerate();
+    seeds.map(|(number, text)| (format!("{name}_{number}"), goldens::bytes(text))).collect()
+}
+
+#[test]
+fn seeds_are_as_made() {
+    let kafka = kafka_seeds();
+    let archives: Vec<_> = drawn(12, (any_records(5), any_meta()))
+        .map(|(name, (records, meta))| (format!("{name}_archived"), archived(&records, &meta)))
+        .collect();
+    let stored: Vec<Seed> = archives
+        .iter()
+        .map(|(name, (_, image))| (name.clone(), image.clone()))
+        .chain(
+            kafka
+                .iter()
+                .map(|(name, header, payload)| (name.clone(), [&header.pack()[..], payload].concat())),
+        )
+        .collect();
+    for (name, image) in &stored {
+        assert_eq!(Batch::split_first(image).unwrap().0.check(), Ok(()), "{name}");
+    }
+    hold("record_header", stored.iter().map(|(name, image)| (name.clone(), image[..HEADER_LEN].to_vec())));
+    hold("record_stored_batch_behind_its_checksum", stored.clone());
+    hold("record_stored_batch", stored);
+    let claims = archives.iter().map(|(name, (header, image))| {
+        let claims = [header.attributes.bits(), header.last_offset_delta as u8, header.record_count as u8];
+        (name.clone(), [&claims, &image[HEADER_LEN..]].concat())
+    });
+    hold("record_archived_payload", claims);
+    let compressed = kafka.iter().map(|(name, header, payload)| {
+        let codec = header.codec as u8;
+        (name.clone(), [&[codec], &payload[kafka::KAFKA_HEADER_LEN..]].concat())
+    });
+    hold("record_compressed", compressed);
+    let mut batches = golden_seeds("java", &goldens::JAVA_BATCHES);
+    batches.extend(golden_seeds("java_marker", &goldens::JAVA_MARKERS));
+    batches.extend(kafka.iter().map(|(name, _, payload)| (name.clone(), payload.clone())));
+    hold("record_kafka_batch_behind_its_checksum", batches.clone());
+    hold("record_kafka_batches", batches);
+    let mut sets = golden_seeds("java", &goldens::JAVA_MESSAGE_SETS);
+    sets.extend(golden_seeds("python", &goldens::PYTHON_MESSAGE_SETS));
+    sets.extend(golden_seeds("simple", &goldens::SIMPLE_PRODUCER_SETS));
+    hold("record_message_set", sets);
 }

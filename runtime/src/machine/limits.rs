@@ -47,7 +47,8 @@ pub(super) fn io_uring() -> Check {
         Ok(()) => Check::good("io_uring", "a ring could be made"),
         Err(error) => {
             let cure = ring_cure(&error).unwrap_or_else(|| "see the error".to_owned());
-            Check::unfit("io_uring", error.to_string(), cure)
+            let is_limit = matches!(error.raw_os_error(), Some(libc::ENOMEM | libc::EMFILE));
+            Check { is_limit, ..Check::unfit("io_uring", error.to_string(), cure) }
         }
     }
 }

@@ -98,3 +98,59 @@ impl Bell {
         self.0.eventfd.as_raw_fd()
     }
 }
+
+#[cfg(test)]
+mod between_threads {
+    use super::*;
+    use rustix::event::{PollFd, PollFlags, poll};
+    use std::thread;
+
+    const MESSAGES: u64 = 20_000;
+
+    /// Sleeps as the driver does: announces it, looks once more, and only then waits for the eventfd. How often it waited.
+    fn receive(bell: &Bell, inbox: &mut rtrb::Consumer<Box<u64>>) -> u64 {
+        let (mut expected, mut sleeps) = (0, 0);
+        while expected < MESSAGES {
+            while let Ok(message) = inbox.pop() {
+                assert_eq!(*message, expected);
+                expected += 1;
+            }
+            bell.park();
+            if expected < MESSAGES && inbox.is_empty() {
+                sleeps += 1;
+                // A minute is for ever: a wake-up that was lost is a failure, not a test that hangs.
+                let timeout = rustix::time::Timespec { tv_sec: 60, tv_nsec: 0 };
+                let woken = poll(&mut [PollFd::new(&bell.0.eventfd, PollFlags::IN)], Some(&timeout));
+                assert_eq!(woken, Ok(1), "a wake-up was lost behind message {expected}");
+            }
+            bell.unpark();
+            bell.clear();
+        }
+        sleeps
+    }
+
+    /// What one thread puts into a ring before it rings is there, whole, when the other wakes.
+    #[test]
+    fn no_message_and_no_wake_up_is_lost() {
+        let bell = Bell::new().unwrap();
+        let (mut sender, mut inbox) = rtrb::RingBuffer::new(64);
+        let ringing = bell.clone();
+        let sending = thread::spawn(move || {
+            for number in 0..MESSAGES {
+                let mut message = Box::new(number);
+                while let Err(rtrb::PushError::Full(back)) = sender.push(message) {
+                    message = back;
+                    thread::yield_now();
+                }
+                ringing.ring();
+                if number % 50 == 0 {
+                    // Time to fall asleep.
+                    thread::yield_now();
+                }
+            }
+        });
+        let sleeps = receive(&bell, &mut inbox);
+        sending.join().unwrap();
+        assert!(sleeps > 0, "the receiver slept at times");
+    }
+}

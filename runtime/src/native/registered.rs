@@ -195,3 +195,50 @@ pub(crate) fn buffer(len: usize) -> AlignedBuf {
 pub(crate) fn misses() -> u64 {
     MISSES.load(Ordering::Relaxed)
 }
+
+#[cfg(test)]
+mod between_threads {
+    use super::*;
+    use std::thread;
+
+    const ROUNDS: u32 = 5_000;
+
+    /// A buffer for an index that the test takes for registered.
+    fn buffer(pool: &Arc<Pool>, index: u32) -> AlignedBuf {
+        AlignedBuf::from_slot(pool.fill(index), BLOCK_SIZE, Slot { pool: Arc::clone(pool), index })
+    }
+
+    /// Buffers travel, are written by another thread, and are given back there; whoever takes them next finds nobody writing.
+    #[test]
+    fn a_buffer_has_one_holder_at_a_time() {
+        let pool = Arc::new(Pool::default());
+        let (mut there, mut arrived) = rtrb::RingBuffer::<AlignedBuf>::new(BUFFERS as usize);
+        let other = thread::spawn(move || {
+            let mut seen = 0;
+            while seen < ROUNDS {
+                let Ok(mut buffer) = arrived.pop() else {
+                    thread::yield_now();
+                    continue;
+                };
+                assert!(buffer.iter().all(|&byte| byte == 1));
+                buffer.fill(2);
+                drop(buffer);
+                seen += 1;
+            }
+        });
+        let mut fresh = (0..BUFFERS).collect::<Vec<u32>>();
+        let mut sent = 0;
+        while sent < ROUNDS {
+            let Some(index) = fresh.pop().or_else(|| pool.take()) else {
+                thread::yield_now();
+                continue;
+            };
+            let mut buffer = buffer(&pool, index);
+            buffer.fill(1);
+            assert!(there.push(buffer).is_ok(), "there are as many places as buffers");
+            sent += 1;
+        }
+        other.join().unwrap();
+        assert_eq!(pool.free.load(Ordering::Acquire), (1 << BUFFERS) - 1, "all came back");
+    }
+}

@@ -35,27 +35,34 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         }
         checks.iter().for_each(|check| output::put(as_text(check)));
     }
-    if !problems.0.is_empty() {
-        Exit::Config
-    } else if checks.iter().any(|check| check.grade == Grade::Unfit) {
-        Exit::Machine
-    } else {
+    if problems.0.is_empty() { exit(&checks) } else { Exit::Config }
+}
+
+/// What a process ends with that finds this. A limit that is too low is a wrong configuration, unless there is worse.
+fn exit(checks: &[Check]) -> Exit {
+    let mut unfit = checks.iter().filter(|check| check.grade == Grade::Unfit).peekable();
+    if unfit.peek().is_none() {
         Exit::Success
+    } else if unfit.all(|check| check.is_limit) {
+        Exit::Config
+    } else {
+        Exit::Machine
     }
 }
 
 /// Refuses to serve on a machine that is unfit, and warns of what is poor.
 ///
 /// # Errors
-/// [`Exit::Machine`], once all that is unfit has been told.
+/// [`Exit::Machine`], or [`Exit::Config`] if it is limits alone, once all that is unfit has been told.
 pub(super) fn at_start(config: &Config) -> Result<(), Exit> {
     if config.topic.durability == Durability::Os {
         let cure =
             "set topic.durability = \"fsync\" unless losing the last records with the machine is acceptable";
         tracing::warn!(durability = "os", cure, "acknowledged records are written, but not synced");
     }
-    let mut fit = Ok(());
-    for Check { name, grade, found, cure } in check_machine(config) {
+    let checks = check_machine(config);
+    let exit = exit(&checks);
+    for Check { name, grade, found, cure, .. } in checks {
         let cure = cure.unwrap_or_default();
         match grade {
             Grade::Good => tracing::debug!(check = name, found, "machine"),
@@ -63,11 +70,10 @@ pub(super) fn at_start(config: &Config) -> Result<(), Exit> {
             Grade::Poor => tracing::warn!(check = name, found, cure, "the machine may fail the server"),
             Grade::Unfit => {
                 tracing::error!(check = name, found, cure, "the machine is unfit");
-                fit = Err(Exit::Machine);
             }
         }
     }
-    fit
+    if exit == Exit::Success { Ok(()) } else { Err(exit) }
 }
 
 fn check_machine(config: &Config) -> Vec<Check> {
@@ -142,7 +148,13 @@ mod tests {
             grade: Grade::Unfit,
             found: "not permitted".to_owned(),
             cure: Some("sysctl -w kernel.io_uring_disabled=0".to_owned()),
+            is_limit: false,
         };
+        assert_eq!(exit(std::slice::from_ref(&check)), Exit::Machine);
+        let limit = Check { is_limit: true, ..check.clone() };
+        assert_eq!(exit(&[limit.clone(), check.clone()]), Exit::Machine, "no limit mends that");
+        assert_eq!(exit(std::slice::from_ref(&limit)), Exit::Config);
+        assert_eq!(exit(&[Check { grade: Grade::Fair, ..limit }]), Exit::Success);
         let text = as_text(&check);
         assert_eq!(text, "unfit io_uring: not permitted\n      -> sysctl -w kernel.io_uring_disabled=0");
         let json = as_json(&Problems(Vec::new()), &[check]);

@@ -72,7 +72,7 @@ impl Target {
         let ended = match launched.map(Launched::join) {
             Ok(Ok(ended)) => ended,
             Ok(Err(panic)) => return tell(&panic, Exit::Bug),
-            Err(error) => return tell(&error, Exit::Machine),
+            Err(error) => return tell(&error, (&error).into()),
         };
         match ended.into_iter().find_map(Result::err) {
             None => Exit::Success,

@@ -426,4 +426,10 @@ mod tests {
         bytes.extend([0xff; 4]);
         assert_eq!(MetadataRecord::decode(&bytes), Err(RecordError::Damaged));
     }
+
+    #[test]
+    fn seeds_are_as_made() {
+        let seeds = crate::fuzzing::seeds::drawn(32, records());
+        crate::fuzzing::seeds::hold("server_metadata", seeds.map(|(name, record)| (name, record.encode())));
+    }
 }

@@ -232,4 +232,10 @@ mod tests {
         let left: Vec<_> = log.commits.iter().map(|(offset, commit)| (*offset, commit.number.0)).collect();
         assert_eq!(left, [(5, 2), (6, 3)]);
     }
+
+    #[test]
+    fn seeds_are_as_made() {
+        let seeds = crate::fuzzing::seeds::drawn(24, entries());
+        crate::fuzzing::seeds::hold("server_commit_log", seeds.map(|(name, entry)| (name, entry.encode())));
+    }
 }

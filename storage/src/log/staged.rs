@@ -94,7 +94,7 @@ pub(super) struct PieceState {
 
 impl PieceMark {
     /// The value of the mark's record.
-    fn encode(&self, batches: u32, records: u64) -> [u8; MARK_LEN] {
+    pub(crate) fn encode(&self, batches: u32, records: u64) -> [u8; MARK_LEN] {
         let mut bytes = [0; MARK_LEN];
         let mut out = &mut bytes[..];
         out.put_u32_le(MARK_VERSION);

@@ -133,21 +133,6 @@ mod tests {
     }
 
     #[test]
-    fn a_view_may_be_read_elsewhere_while_the_chunk_is_filled() {
-        let mut chunk = Chunk::new(1 << 20);
-        let mut readers = Vec::new();
-        for round in 0..64u8 {
-            chunk.append(1000, |slot| slot.fill(round));
-            let at = usize::from(round) * 1000;
-            let view = chunk.view(at..at + 1000).into_bytes();
-            // Threads are what this is about: outside of the simulator views cross shards.
-            #[expect(clippy::disallowed_methods, reason = "the test needs a second thread")]
-            readers.push(std::thread::spawn(move || view.iter().all(|&byte| byte == round)));
-        }
-        assert!(readers.into_iter().all(|reader| reader.join().unwrap()));
-    }
-
-    #[test]
     #[should_panic(expected = "filled bytes only")]
     fn nothing_unfilled_is_shown() {
         let chunk = Chunk::new(1);
@@ -160,5 +145,25 @@ mod tests {
         chunk.append(3 * BLOCK_SIZE, |slot| slot.fill(1));
         let view = chunk.view(BLOCK_SIZE..2 * BLOCK_SIZE);
         assert!((view.as_ref().as_ptr() as usize).is_multiple_of(BLOCK_SIZE));
+    }
+}
+
+#[cfg(test)]
+mod between_threads {
+    use super::*;
+
+    #[test]
+    fn a_view_may_be_read_elsewhere_while_the_chunk_is_filled() {
+        let mut chunk = Chunk::new(1 << 20);
+        let mut readers = Vec::new();
+        for round in 0..64u8 {
+            chunk.append(1000, |slot| slot.fill(round));
+            let at = usize::from(round) * 1000;
+            let view = chunk.view(at..at + 1000).into_bytes();
+            // Threads are what this is about: outside of the simulator views cross shards.
+            #[expect(clippy::disallowed_methods, reason = "the test needs a second thread")]
+            readers.push(std::thread::spawn(move || view.iter().all(|&byte| byte == round)));
+        }
+        assert!(readers.into_iter().all(|reader| reader.join().unwrap()));
     }
 }

@@ -1,6 +1,7 @@
 //! Every record of the protocol goes to bytes and back, and no bytes make a reader panic.
 
 use crate::epoch::*;
+use crate::fuzzing::seeds::{drawn, hold};
 use crate::key::{HashedKey, KeyGroups};
 use crate::table::{Delta, Namespace, PointTable, Table, TableId, TableSpec, Width};
 use bytes::Bytes;
@@ -185,4 +186,21 @@ fn layout_is_fixed() {
     let fields = (1..=5_u64).flat_map(u64::to_le_bytes).collect::<Vec<_>>();
     let lists = [1, 0, 0, 0, 6, 0, 0, 0, 2, 0, 0, 0, 7, 0, 8, 0];
     assert_eq!(attempt.encode(), [&[1, 1][..], &fields, &lists].concat());
+}
+
+#[test]
+fn seeds_are_as_made() {
+    let attempts =
+        drawn(12, attempt_record()).map(|(name, record)| (format!("attempt_{name}"), record.encode()));
+    let commits =
+        drawn(12, commit_record()).map(|(name, record)| (format!("commit_{name}"), record.encode()));
+    hold("engine_commit_log", attempts.chain(commits));
+    let pieces =
+        drawn(8, piece_header()).map(|(name, header)| (format!("piece_{name}"), header.encode().to_vec()));
+    let changelogs =
+        drawn(8, (vec(position(), 0..4), vec(0..50_u64, 0..3))).map(|(name, (positions, keys))| {
+            let changelog = Changelog::new(positions, keys.into_iter().map(delta));
+            (format!("changelog_{name}"), joined(&changelog.encode()).to_vec())
+        });
+    hold("engine_changelog", pieces.chain(changelogs));
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::fuzzing::seeds::{Seed, hold};
 use crate::key::{HashedKey, KeyGroups};
 use crate::table::tests::{Subject, spec};
 use crate::table::{Namespace, OrderedTable, PointTable, Table, TableSpec, Width};
@@ -239,4 +240,26 @@ fn layout_is_fixed() {
     ]
     .concat();
     assert_eq!(runs[0][RunHeader::BYTES..], body);
+}
+
+/// A body, behind the byte that says for which shape of table: see `fuzzing::delta_run`.
+#[test]
+fn seeds_are_as_made() {
+    let mut seeds: Vec<Seed> = Vec::new();
+    for shape in 0..8_u8 {
+        let width = |bit: u8| if shape & bit == 0 { Width::Fixed(8) } else { Width::Variable };
+        let spec = spec(width(1), width(2));
+        for keys in [0, 1, 12] {
+            let runs = if shape & 4 == 0 {
+                sample::<PointTable>(spec, keys)
+            } else {
+                sample::<OrderedTable>(spec, keys)
+            };
+            for (number, run) in runs.iter().enumerate() {
+                let seed = [&[shape], &run[RunHeader::BYTES..]].concat();
+                seeds.push((format!("shape_{shape}_keys_{keys:02}_{number}"), seed));
+            }
+        }
+    }
+    hold("engine_delta_run", seeds);
 }
