@@ -6,7 +6,7 @@
 pub(crate) mod seeds;
 
 use crate::{
-    data::{Data, Descriptor, Encode, Scratch, access, write},
+    data::{Data, Descriptor, Scratch, access, write},
     epoch::{AttemptRecord, Changelog, CommitRecord, Epoch, PieceHeader},
     key::KeyGroups,
     table::{OrderedTable, PointTable, RunHeader, Table, TableId, TableSpec, Width},

@@ -81,7 +81,7 @@ fn summary(times: &[(&str, Duration)]) {
 
 /// The folder of a build with flags of its own, beside the ordinary one.
 pub(crate) fn target_dir(name: &str) -> PathBuf {
-    let base = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    let base = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
     base.join(name)
 }
 

@@ -2,6 +2,7 @@ use super::{
     seeds::{Seed, hold},
     *,
 };
+use crate::data::Encode;
 
 fn written(value: &Anything) -> Vec<u8> {
     let mut bytes = Vec::new();
