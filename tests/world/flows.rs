@@ -22,6 +22,15 @@ pub(crate) type Landed = <(u64, u64) as Encode>::Archived;
 #[derive(Default)]
 pub(crate) struct Running {
     state: Option<PointState<(u64, u64)>>,
+    /// Called when it is opened.
+    opened: Option<fn()>,
+}
+
+impl Running {
+    /// That calls this when it is opened.
+    pub(crate) fn opened(opened: fn()) -> Self {
+        Self { state: None, opened: Some(opened) }
+    }
 }
 
 impl Process<u64, Landed> for Running {
@@ -29,6 +38,7 @@ impl Process<u64, Landed> for Running {
 
     fn open(&mut self, state: &mut ProcessOpen<'_, '_>) {
         self.state = Some(state.point("running"));
+        self.opened.iter().for_each(|opened| opened());
     }
 
     fn record<P: Push<Self::Out>>(

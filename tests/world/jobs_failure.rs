@@ -1,7 +1,7 @@
 //! Jobs that fail: alone, with a reason, durably. And those that can't be run at all.
 
 use crate::{
-    flows::{jobs, jobs_with},
+    flows::{Running, jobs, jobs_with, parse},
     house::House,
     play::{
         copies, create, fails, has_not_failed, job, last_failure, produce, produce_for, run, send, settles,
@@ -60,6 +60,38 @@ fn a_panic_in_user_code_fails_that_job_alone() {
         assert_eq!(state_of(&house, ill), JobState::Running);
         house.stop();
     }
+}
+
+/// The plan is opened to see what it means for state, when it is run and before an attempt; then on each of two shards.
+#[test]
+fn a_panic_while_tables_are_made_ends_that_attempt_alone() {
+    static OPENED: AtomicU64 = AtomicU64::new(0);
+    let opened = || {
+        let nth = OPENED.fetch_add(1, Ordering::Relaxed);
+        assert!(nth != 2 && nth != 3, "no table today");
+    };
+    let mut jobs = jobs();
+    jobs.add("moody", move |job| {
+        job.source("in")
+            .parse(|record| parse(record.value?))
+            .key_by(|(key, _)| *key)
+            .process("moody", Running::opened(opened))
+            .to_topic("out", |(key, count, sum), record| {
+                record.key().extend_from_slice(key.to_string().as_bytes());
+                record.value().extend_from_slice(format!("{key} {count} {sum}").as_bytes());
+            });
+    });
+    let house = House::with_jobs(9, Device::Fua, jobs);
+    house.start(2);
+    create(&house, &["in", "out", "copy"]);
+    let (well, moody) = (run(&house, job("copy", &[])), run(&house, job("moody", &[])));
+    produce_for(&house, 0, Duration::from_millis(50));
+    settles(&house, "in", "out");
+    copies(&house, "in", "copy");
+    has_not_failed(&house, well);
+    let reason = last_failure(&house, moody).unwrap();
+    assert!(reason.contains("no table today") && reason.contains("moody"), "{reason}");
+    house.stop();
 }
 
 #[test]

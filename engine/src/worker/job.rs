@@ -9,7 +9,7 @@ use super::{
 use crate::{
     epoch::{Attempt, Epoch, JobId, SourceId, TaskId},
     exchange::{EdgeId, EdgeOutput, Frame, Gate, Partitioning, SendState},
-    failure::{Cause, Failure},
+    failure::{Cause, Failure, cause_of},
     key::Placement,
     metrics::JobMetrics,
     plan::{EdgeSpec, Plan, Stage, StageId},
@@ -22,6 +22,7 @@ use bytes::Bytes;
 use millrace_runtime::{Instant, ShardId};
 use std::{
     collections::{BTreeMap, VecDeque},
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
 };
 
@@ -91,7 +92,9 @@ impl Job {
             let mut parts = job.assemble(stage, &plan.edges, &placement, &deployment, cx)?;
             let mut tables = Vec::new();
             let mut open = OpenContext::new(shard, &placement, range, &parts.operators, &mut tables);
-            parts.task.open(&mut open);
+            catch_unwind(AssertUnwindSafe(|| parts.task.open(&mut open))).map_err(|payload| {
+                StartError::Open { task: parts.name.clone(), shard, cause: cause_of(payload) }
+            })?;
             let mut instance = Instance::new(parts);
             let source = instance.stage.source();
             for split in deployment.splits.iter().filter(|split| split.source == source) {

@@ -22,7 +22,7 @@ pub use pace::Pace;
 use crate::{
     epoch::{Attempt, JobId},
     exchange::Frame,
-    failure::Failure,
+    failure::{Cause, Failure},
     key::Placement,
     metrics::JobMetrics,
     plan::Plan,
@@ -84,6 +84,16 @@ pub enum StartError {
     /// The job is running already.
     #[error("job {0} is running on this shard")]
     Running(JobId),
+    /// User code panicked while a task made its tables.
+    #[error("`{task}` on shard {shard} can't make its tables: {cause}")]
+    Open {
+        /// The names of the task's operators.
+        task: String,
+        /// The shard.
+        shard: ShardId,
+        /// What it said.
+        cause: Cause,
+    },
 }
 
 /// How much a step may do. [`Pace`] finds what takes about a quarter of a millisecond.
