@@ -5,10 +5,10 @@ use crate::{
     house::House,
     play::{
         copies, create, fails, has_not_failed, job, last_failure, produce, produce_for, run, send, settles,
-        start_job, state_of, try_run,
+        start_job, state_of, supervision, try_run,
     },
 };
-use millrace::{cluster::JobState, job::RunJob};
+use millrace::{cluster::JobState, job::RunJob, shard::Context};
 use millrace_engine::epoch::JobId;
 use millrace_runtime::sim::{Crash, Device, DiskLatency, seeds};
 use std::{
@@ -94,6 +94,53 @@ fn a_panic_while_tables_are_made_ends_that_attempt_alone() {
     house.stop();
 }
 
+/// Any number of failures far from each other; some in a row are too many. What an attempt does before its first commit is no
+/// sign that it is well, however long it takes.
+#[test]
+fn a_job_that_was_well_is_started_again_however_often_it_failed() {
+    const FAR: Duration = Duration::from_secs(61);
+    let poison = Arc::new(AtomicU64::new(u64::MAX));
+    let house = House::with_jobs(10, Device::Fua, jobs_with(&poison));
+    house.start(2);
+    create(&house, &["in", "copy"]);
+    let id = run(&house, job("copy", &[]));
+    let send = |number: u64| send(&house, "in", vec![(0, format!("1 {number}"))]);
+    let fail_at = |number: u64| {
+        poison.store(number, Ordering::Relaxed);
+        send(number);
+        house.world.run_for(Duration::from_millis(100));
+        let told = supervision(&house, id);
+        assert!(told.last_failure.unwrap().reason.contains("poison"));
+        assert!(told.attempt.is_none() && told.next_start_ms.is_some(), "it waits");
+        told.restarts
+    };
+    for number in (0..12).step_by(2) {
+        send(number);
+        house.world.run_for(FAR);
+        assert_eq!(fail_at(number + 1), 1, "the first in a row");
+        poison.store(u64::MAX, Ordering::Relaxed);
+        copies(&house, "in", "copy");
+        let told = supervision(&house, id);
+        assert!(told.attempt.is_some() && told.next_start_ms.is_none());
+    }
+    house.world.run_for(FAR);
+    assert_eq!(fail_at(100), 1);
+    // What it failed at is deleted: the next attempt lives for long, and has nothing to commit.
+    let shards = house.shards();
+    let delete = |shard: Context| async move {
+        let topic = shard.image().topic("in").unwrap().id;
+        let delete =
+            move |there: Context| async move { there.partitions().delete_records(topic, 0, -1).await };
+        shard.on(shard.owner(topic, 0), delete).await
+    };
+    house.client(async move { shards.call(0, delete).await }).unwrap().unwrap();
+    house.world.run_for(FAR);
+    assert!(supervision(&house, id).attempt.is_some());
+    assert_eq!(fail_at(101), 2, "the second in a row");
+    assert!(fails(&house, id).contains("poison"));
+    house.stop();
+}
+
 #[test]
 fn what_can_not_run_is_refused_and_the_server_goes_on() {
     let house = House::with_jobs(7, Device::Fua, jobs());
@@ -126,9 +173,7 @@ fn a_name_runs_once_however_many_ask_at_a_time() {
             .map(|shard| {
                 let shards = house.shards();
                 house.world.spawn(house.clients, async move {
-                    let run = |shard: millrace::shard::Context| async move {
-                        shard.run_job(job("running", &[])).await
-                    };
+                    let run = |shard: Context| async move { shard.run_job(job("running", &[])).await };
                     shards.call(shard % 2, run).await.unwrap().is_ok()
                 })
             })

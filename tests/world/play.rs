@@ -4,7 +4,10 @@ use crate::{
     flows::{by_key, oracle},
     house::House,
 };
-use millrace::{cluster::JobState, job::RunJob};
+use millrace::{
+    cluster::JobState,
+    job::{RunJob, Supervision},
+};
 use millrace_engine::epoch::JobId;
 use millrace_net::client::{
     Admin, Cluster, Consumer, ConsumerOptions, Producer, ProducerOptions, admin::NewTopic,
@@ -222,12 +225,15 @@ pub(crate) fn fails(house: &House, id: JobId) -> String {
     }
 }
 
+/// What the controller knows of a job.
+pub(crate) fn supervision(house: &House, id: JobId) -> Supervision {
+    let shards = house.shards();
+    house.client(async move { shards.on(0, move |shard| shard.controller().supervision(id)).await }).unwrap()
+}
+
 /// Why a job was last started again.
 pub(crate) fn last_failure(house: &House, id: JobId) -> Option<String> {
-    let shards = house.shards();
-    let supervision =
-        house.client(async move { shards.on(0, move |shard| shard.controller().supervision(id)).await });
-    supervision.unwrap().last_failure.map(|failure| failure.reason)
+    supervision(house, id).last_failure.map(|failure| failure.reason)
 }
 
 /// A job that fails begins again, and may come to the right end all the same.

@@ -171,7 +171,7 @@ settings! {
         restarts_max: u32 = 3;
         /// How long a job that has failed waits before it is started again, in milliseconds; doubled each time in a row, up to a minute.
         restart_ms: u64 = 500;
-        /// How long a job must have run, in milliseconds, for its failures to be counted anew.
+        /// How long a job must have gone on after its first commit, in milliseconds, for its failures to be counted anew.
         restart_reset_ms: u64 = 60_000;
         /// Per shard: bytes of spilled operator output before a job is held back.
         spill_bytes: ByteSize = ByteSize(64 << 20);

@@ -221,17 +221,23 @@ impl Controller {
         jobs.get(&job).map(|supervised| supervised.supervision()).unwrap_or_default()
     }
 
+    /// An epoch of an attempt is committed.
+    pub fn committed(&self, job: JobId, attempt: Attempt) {
+        if let Some(supervised) = self.0.jobs.borrow().get(&job) {
+            supervised.committed(attempt);
+        }
+    }
+
     /// An attempt can't go on.
     pub fn failed(&self, shard: &Context, failed: AttemptFailed) {
         let AttemptFailed { job, attempt, reason } = failed;
         let supervised = self.0.jobs.borrow().get(&job).cloned();
-        let Some(supervised) = supervised.filter(|supervised| supervised.attempt.get() == Some(attempt))
-        else {
+        let Some(supervised) = supervised.filter(|supervised| supervised.is_alive(attempt)) else {
             return;
         };
         tracing::warn!(%job, %attempt, reason, "an attempt ended");
         shard.epochs().end(shard, job, attempt);
-        supervised.attempt.set(None);
+        supervised.end();
         supervised.fail(reason);
         supervised.changed.notify_one();
     }
@@ -304,7 +310,7 @@ impl Controller {
         if let Some(supervised) = supervised {
             supervised.is_stopping.set(true);
             supervised.changed.notify_one();
-            if let Some(attempt) = supervised.attempt.take() {
+            if let Some(attempt) = supervised.end() {
                 shard.epochs().end(shard, id, attempt);
             }
         }

@@ -8,7 +8,7 @@ use crate::{
 use bytes::Bytes;
 use futures_util::future::select;
 use millrace_engine::epoch::{
-    Attempt, AttemptPlan, AttemptRecord, CommitNumber, CommitRecord, Coordinator, CoordinatorAction,
+    Attempt, AttemptPlan, AttemptRecord, CommitNumber, CommitRecord, Control, Coordinator, CoordinatorAction,
     CoordinatorStart, EpochOptions, JobId, StartError, Vote, Work,
 };
 use millrace_runtime::{Instant, Queue, ShardId, sleep, spawn_into};
@@ -166,6 +166,10 @@ impl Epochs {
                 self.0.write.notify_one();
             }
             CoordinatorAction::Broadcast(control) => {
+                if let Control::Committed(record) = &control {
+                    let entries = record.entries.iter();
+                    entries.for_each(|entry| shard.controller().committed(entry.job, entry.attempt));
+                }
                 self.broadcast(shard, || EpochMessage::Control(control.clone()));
             }
             CoordinatorAction::Publish(number) => {

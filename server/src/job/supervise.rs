@@ -3,9 +3,10 @@
 //! What a failed attempt leaves is a reason, and a wait that doubles each time. Flink tries for ever by default (its exponential
 //! delay has no limit of attempts): what fails there is mostly the world around a job. Here a job has nothing around it but
 //! this server, whose full disks and slow peers it waits for without failing; what is left is its own code at one record, which
-//! fails again. So a job that fails some times in a row is given up, durably and with the reason. One that has run for long
-//! enough in between was well: its failures are counted from one again, and if each of them is so far from the last it is
-//! started again for ever, as in Flink.
+//! fails again. So a job that fails some times in a row is given up, durably and with the reason. One that has gone on for long
+//! enough after its first commit was well: its failures are counted from one again, and if each of them is so far from the last
+//! it is started again for ever, as in Flink. What comes before the first commit does not count: an attempt that reads back its
+//! state for an hour, and fails at the record that the last one failed at, was not well.
 
 use super::{
     controller::{Controller, JobError, LastFailure, Supervision},
@@ -39,7 +40,9 @@ pub(super) struct Supervised {
     pub(super) is_stopping: Cell<bool>,
     /// This binary can't run it; another may.
     is_refused: Cell<bool>,
-    pub(super) attempt: Cell<Option<Attempt>>,
+    attempt: Cell<Option<Attempt>>,
+    /// When the attempt first committed something.
+    first_commit: Cell<Option<Instant>>,
     failure: RefCell<Option<LastFailure>>,
     restarts: Cell<u32>,
     next_start_ms: Cell<Option<i64>>,
@@ -77,6 +80,34 @@ impl Supervised {
         self.failure.replace(Some(LastFailure { reason, at_ms: unix_millis() }));
     }
 
+    /// An attempt has begun.
+    fn begin(&self, attempt: Attempt) {
+        self.attempt.set(Some(attempt));
+        self.first_commit.set(None);
+    }
+
+    /// Whether this is the attempt that is alive.
+    pub(super) fn is_alive(&self, attempt: Attempt) -> bool {
+        self.attempt.get() == Some(attempt)
+    }
+
+    /// The attempt that is alive is not any more.
+    pub(super) fn end(&self) -> Option<Attempt> {
+        self.attempt.take()
+    }
+
+    /// Something of an attempt was committed.
+    pub(super) fn committed(&self, attempt: Attempt) {
+        if self.is_alive(attempt) && self.first_commit.get().is_none() {
+            self.first_commit.set(Some(Instant::now()));
+        }
+    }
+
+    /// How long the last attempt has been well.
+    fn well(&self) -> Duration {
+        self.first_commit.take().map_or(Duration::ZERO, Instant::elapsed)
+    }
+
     pub(super) fn supervision(&self) -> Supervision {
         Supervision {
             attempt: self.attempt.get(),
@@ -88,10 +119,10 @@ impl Supervised {
     }
 }
 
-/// How long a job waits before its next attempt, if there is to be one. `lived` is how long the last one ran, `restarts` how
+/// How long a job waits before its next attempt, if there is to be one. `well` is how long the last one was well, `restarts` how
 /// many there were in a row; it is counted on.
-fn next_wait(settings: &DataflowSettings, lived: Duration, restarts: &Cell<u32>) -> Option<Duration> {
-    if lived >= Duration::from_millis(settings.restart_reset_ms) {
+fn next_wait(settings: &DataflowSettings, well: Duration, restarts: &Cell<u32>) -> Option<Duration> {
+    if well >= Duration::from_millis(settings.restart_reset_ms) {
         restarts.set(0);
     }
     let before = restarts.get();
@@ -116,16 +147,13 @@ impl Controller {
         let settings = shard.options().config.dataflow.clone();
         loop {
             supervised.next_start_ms.set(None);
-            let mut lived = Duration::ZERO;
             match begin(&shard, id).await {
                 Ok(attempt) if supervised.is_stopping.get() => {
                     return shard.epochs().end(&shard, id, attempt);
                 }
                 Ok(attempt) => {
-                    let begun = Instant::now();
-                    supervised.attempt.set(Some(attempt));
+                    supervised.begin(attempt);
                     supervised.changed.notified().await;
-                    lived = begun.elapsed();
                 }
                 Err(error @ (JobError::Registry(_) | JobError::StateChanged(_))) => {
                     tracing::error!(job = %id, %error, "the job can't run in this binary");
@@ -140,7 +168,7 @@ impl Controller {
             if supervised.is_stopping.get() {
                 return;
             }
-            let Some(wait) = next_wait(&settings, lived, &supervised.restarts) else {
+            let Some(wait) = next_wait(&settings, supervised.well(), &supervised.restarts) else {
                 return self.give_up(&shard, id, &supervised).await;
             };
             let wait_ms = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
@@ -184,9 +212,9 @@ mod tests {
     use super::*;
     use crate::config::Config;
 
-    fn waits_ms(settings: &DataflowSettings, restarts: &Cell<u32>, lived_ms: &[u64]) -> Vec<Option<u128>> {
-        let lived = lived_ms.iter().map(|ms| Duration::from_millis(*ms));
-        lived.map(|lived| next_wait(settings, lived, restarts).map(|wait| wait.as_millis())).collect()
+    fn waits_ms(settings: &DataflowSettings, restarts: &Cell<u32>, well_ms: &[u64]) -> Vec<Option<u128>> {
+        let well = well_ms.iter().map(|ms| Duration::from_millis(*ms));
+        well.map(|well| next_wait(settings, well, restarts).map(|wait| wait.as_millis())).collect()
     }
 
     #[test]
