@@ -1,6 +1,7 @@
 //! A test's hands on a disk, from outside the world: nothing here takes virtual time.
 
 use super::{Disk, DiskLatency, Fault, volume::Volume};
+use crate::fs::Space;
 use std::{
     fmt, io,
     path::{Path, PathBuf},
@@ -88,6 +89,19 @@ impl DiskHandle {
     /// From now on the disk has this size, in bytes. Less than what is used means that it is full.
     pub fn set_capacity(&self, capacity: u64) {
         self.0.volume.borrow_mut().capacity = capacity;
+    }
+
+    /// Its size, and how much of that is free.
+    #[must_use]
+    pub fn space(&self) -> Space {
+        self.0.volume.borrow().space()
+    }
+
+    /// Takes all space that is free: from now on there is as much as is given back, until
+    /// [`set_capacity`](DiskHandle::set_capacity).
+    pub fn fill(&self) {
+        let Space { total, available } = self.space();
+        self.set_capacity(total - available);
     }
 
     /// From now on every change fails with `EROFS`, or no longer does.
