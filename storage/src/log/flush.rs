@@ -75,7 +75,11 @@ impl LogInner {
         if let Some(len) = segment.tail.evict(segment.written) {
             return Eviction::Freed(len);
         }
-        self.write_behind(state);
+        // Where nothing is to be written, only an append or a flush makes a difference; to try again at once would not end.
+        let end = segment.end.unwrap_or(0);
+        if segment.written < end / BLOCK_SIZE as u64 * BLOCK_SIZE as u64 {
+            self.write_behind(state);
+        }
         Eviction::Unwritten
     }
 
