@@ -147,9 +147,9 @@ impl DataDirs {
         &self.0.dirs[index]
     }
 
-    /// Where the `nth` journal of a start goes.
-    pub(crate) fn for_journal(&self, nth: usize) -> &DataDir {
-        &self.0.dirs[self.0.journal.unwrap_or(nth % self.0.dirs.len())]
+    /// The directory where the `nth` journal of a start goes.
+    pub(crate) fn for_journal(&self, nth: usize) -> usize {
+        self.0.journal.unwrap_or(nth % self.0.dirs.len())
     }
 }
 

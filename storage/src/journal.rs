@@ -46,6 +46,8 @@ const RESERVE_SLACK: usize = 8 * BLOCK_SIZE;
 const CHECKPOINTS_PER_FILE: usize = 4;
 /// The shortest journal file, in bytes. Frames of short files are shorter than they may be.
 const FILE_LEN_MIN: u64 = 128 * 1024;
+/// Files that a journal has at least: one that is written, and one that can be next.
+const FILES_MIN: u64 = 2;
 /// Appends wait when no file is free and less than this part of one is left: what is queued by then still fits.
 const LAST_ROOM: u64 = 4;
 
@@ -116,6 +118,45 @@ enum Stop {
     Stopped,
 }
 
+/// A journal that is to be made.
+#[derive(Clone, Debug)]
+pub(crate) struct JournalPlan {
+    pub(crate) id: [u8; 16],
+    generation: u64,
+    folder: PathBuf,
+    /// Its files are not shorter: checkpoints of all logs must fit.
+    file_len_min: u64,
+}
+
+impl JournalPlan {
+    /// Below `journals`, where its folder is made, for logs whose checkpoints have these lengths.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub(crate) async fn make(
+        journals: PathBuf,
+        generation: u64,
+        logs: impl Iterator<Item = usize>,
+        options: &StoreOptions,
+    ) -> Result<Self, IoError> {
+        let id = random_bytes();
+        let folder = journals.join(Hex(&id).to_string());
+        crate::dirs::make_folder(&journals, &folder).await?;
+        let (checkpoints_len, logs) = logs.fold((0, 0), |(len, logs), log| (len + log, logs + 1));
+        let file_len_min = file_len_min(checkpoints_len, logs, options.frame_scope);
+        Ok(Self { id, generation, folder, file_len_min })
+    }
+
+    /// What it needs of the disk at least, in bytes.
+    pub(crate) fn len_min(&self) -> u64 {
+        FILES_MIN * self.file_len_min
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+}
+
 /// What the journal has done so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct JournalStats {
@@ -134,24 +175,16 @@ pub struct JournalStats {
 }
 
 impl Journal {
-    /// Makes a new, empty journal below `journals`, durably, with its first two files, large enough for checkpoints of
-    /// these lengths.
+    /// Makes a new, empty journal, durably, with its first two files.
     ///
     /// # Errors
     /// The operating system's.
     pub(crate) async fn create(
-        journals: PathBuf,
-        generation: u64,
-        logs: impl Iterator<Item = usize>,
+        plan: JournalPlan,
         options: &StoreOptions,
         fatal: &Fatal,
     ) -> Result<Rc<Self>, IoError> {
-        let id = random_bytes();
-        let folder = journals.join(Hex(&id).to_string());
-        crate::dirs::make_folder(&journals, &folder).await?;
-        let (checkpoints_len, logs) = logs.fold((0, 0), |(len, logs), log| (len + log, logs + 1));
-        let needed = reserve_len(checkpoints_len, logs, options.frame_scope) * CHECKPOINTS_PER_FILE as u64;
-        let least = FILE_LEN_MIN.max(needed).next_multiple_of(BLOCK_SIZE as u64);
+        let JournalPlan { id, generation, folder, file_len_min: least } = plan;
         let wanted = least.max(options.journal_file_bytes.next_multiple_of(BLOCK_SIZE as u64));
         let (first, second) = make_first(&folder, wanted, least).await?;
         let file_len = first.len;
@@ -166,7 +199,7 @@ impl Journal {
             tell: false,
             live: VecDeque::from([live]),
             free: VecDeque::from([second]),
-            files_made: 2,
+            files_made: FILES_MIN as usize,
             run: random_bytes(),
             position: 0,
             unsynced: false,
@@ -273,6 +306,13 @@ impl Journal {
             state.checkpoints_len += checkpoint_len;
         }
         fits
+    }
+
+    /// What the next start needs of the disk for its journal, with as many logs as there are now and some more, in bytes.
+    pub(crate) fn next_len_min(&self) -> u64 {
+        let state = self.state.borrow();
+        let least = file_len_min(state.checkpoints_len, state.logs, self.options.frame_scope);
+        FILES_MIN * least.next_power_of_two()
     }
 
     /// A log's checkpoint has another length than before.
@@ -386,6 +426,12 @@ impl State {
     fn reserve(&self, journal: &Journal) -> u64 {
         reserve_len(self.checkpoints_len, self.logs, journal.options.frame_scope)
     }
+}
+
+/// The length of files that the checkpoints of all logs fit.
+fn file_len_min(checkpoints_len: usize, logs: usize, scope: FrameScope) -> u64 {
+    let needed = reserve_len(checkpoints_len, logs, scope) * CHECKPOINTS_PER_FILE as u64;
+    FILE_LEN_MIN.max(needed).next_multiple_of(BLOCK_SIZE as u64)
 }
 
 /// Bytes for checkpoints of all logs in as few frames as they fit, each of which may waste a block and the length of an

@@ -1,6 +1,7 @@
 //! A log: one partition, or what is staged for one.
 
 mod append;
+mod claim;
 mod cold;
 mod cut;
 mod direct;
@@ -39,6 +40,7 @@ use crate::{
     shared::Shared,
     signal::{Done, Signal, Turnstile},
 };
+use claim::Room;
 use millrace_record::{LeaderEpoch, Offset};
 use segments::Segments;
 use staged::PieceState;
@@ -93,6 +95,8 @@ struct State {
     entries: Entries,
     /// Spliced batches that are not known to be durable, as they wait for what lies before them: from where to where.
     splices: VecDeque<(Offset, Offset)>,
+    /// What staged pieces have of the segment that is appended to.
+    claimed: Room,
     /// What a staged log holds, and what of it is still needed.
     pieces: BTreeMap<Offset, PieceState>,
     /// The staged log that was spliced from.
@@ -302,6 +306,7 @@ impl LogInner {
                 segments: Segments::new(place, end, is_new),
                 entries: Entries::default(),
                 splices: VecDeque::new(),
+                claimed: Room::default(),
                 pieces: BTreeMap::new(),
                 staged: Weak::new(),
                 held: VecDeque::new(),

@@ -5,7 +5,7 @@ use crate::{
     error::IoError,
     fatal::{Fatal, FatalError},
     journal::{
-        Journal, JournalStats, checkpoint_entry,
+        Journal, JournalPlan, JournalStats, checkpoint_entry,
         entry::{Checkpoint, Place, SpliceMark},
     },
     key::{LogKey, LogKind},
@@ -16,8 +16,11 @@ use crate::{
     shared::Shared,
 };
 use millrace_record::{PartitionIndex, TopicId};
-use millrace_runtime::{JoinHandle, Queue, spawn, spawn_into};
-use std::{cell::RefCell, collections::BTreeMap, fmt, rc::Rc};
+use millrace_runtime::{JoinHandle, Queue, sleep, spawn, spawn_into};
+use std::{cell::RefCell, collections::BTreeMap, fmt, rc::Rc, time::Duration};
+
+/// How long a start that found no space for its journal waits before it looks again.
+const START_RETRY: Duration = Duration::from_millis(500);
 
 /// The logs of one shard. Dropping it without [`Store::close`] is like a crash, only milder.
 pub struct Store {
@@ -76,9 +79,11 @@ impl Store {
         let ShardPart { dirs, generation, nth, logs } = part;
         let fatal = Fatal::default();
         let lens = logs.iter().map(|log| Checkpoint::entry_len(log.epochs.len()));
-        let journals = dirs.for_journal(nth).journals();
-        let journal = Journal::create(journals, generation, lens, &options, &fatal).await?;
-        let reserve = Reserve::make(&dirs, &journal.id, options.reserve_bytes).await?;
+        let journals = dirs.for_journal(nth);
+        let plan = JournalPlan::make(dirs.dir(journals).journals(), generation, lens, &options).await?;
+        let reserve = Reserve::make(&dirs, &plan.id, &options, journals, plan.len_min()).await?;
+        let journal = make_journal(&plan, &reserve, &options, &fatal).await?;
+        reserve.restore_all().await?;
         let shared = Rc::new(Shared::new(options, dirs, fatal, Rc::clone(&journal), reserve));
         let opened = Opened { generation, logs: logs.len() };
         let logs: BTreeMap<_, _> = logs
@@ -152,6 +157,7 @@ impl Store {
             leader_epoch: 0,
             is_new: true,
         };
+        self.shared.reserve.expect(journal.next_len_min());
         let log = LogInner::new(&self.shared, state, options);
         journal.push_maintenance(checkpoint_entry(&log, log.present_checkpoint(), &log.known));
         logs.insert(key, Rc::clone(&log));
@@ -185,6 +191,14 @@ impl Store {
             }
         }
         Ok(())
+    }
+
+    /// Takes the space that is kept for a full disk, as far as there is any: when the old journals have gone.
+    ///
+    /// # Errors
+    /// The operating system's, other than that the disk is full.
+    pub async fn restore_reserve(&self) -> Result<(), IoError> {
+        self.shared.reserve.restore_all().await
     }
 
     /// Tells when the store fails for good.
@@ -240,6 +254,32 @@ impl fmt::Debug for Store {
             .field("memory", &self.memory_bytes())
             .field("logs", &logs.values().collect::<Vec<_>>())
             .finish()
+    }
+}
+
+/// Makes the shard's journal, without which nothing can be appended or removed: on a full disk of what the last start has
+/// kept for this one. If there is less, the start waits, and tells for what.
+async fn make_journal(
+    plan: &JournalPlan,
+    reserve: &Reserve,
+    options: &StoreOptions,
+    fatal: &Fatal,
+) -> Result<Rc<Journal>, IoError> {
+    let mut has_told = false;
+    loop {
+        match Journal::create(plan.clone(), options, fatal).await {
+            Err(error) if error.is_full() => {
+                if reserve.give_up_all().await? {
+                    continue;
+                }
+                if !std::mem::replace(&mut has_told, true) {
+                    let (folder, bytes) = (plan.folder().display(), plan.len_min());
+                    tracing::error!(%folder, bytes, %error, "the disk is full: the start waits for so much space for its journal");
+                }
+                sleep(START_RETRY).await;
+            }
+            made => return made,
+        }
     }
 }
 

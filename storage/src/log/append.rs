@@ -2,7 +2,8 @@
 
 use super::{
     Log, LogInner, State,
-    prepare::{Need, PrepareError},
+    claim::Room,
+    prepare::{Need, PrepareError, Whose},
 };
 use crate::{
     epochs::EpochStart,
@@ -179,7 +180,7 @@ impl LogInner {
             }
         }
         let is_large = len >= self.shared.options.direct_append_bytes;
-        if let Err(need) = state.need_for(len, is_large, options.segment_bytes) {
+        if let Err(need) = state.need_for(len, is_large, options.segment_bytes, Room::default()) {
             return Ok(Attempt::Needs(need));
         }
         if !self.shared.journal.has_room(len) {
@@ -231,8 +232,7 @@ impl LogInner {
             active.end = active.end.map(|end| active.tail.pad(end));
         }
         let unwritten = active.end.map_or(0, |end| end.saturating_sub(active.written));
-        let short = active.allocated - active.end.unwrap_or(0) < (active.allocated / 4).min(1 << 20);
-        let next_space = short.then_some(active.allocated + 1);
+        let next_space = active.space_ahead(state.claimed);
         state.end = header.next_offset();
         state.unsaved_bytes += len as u64;
         let body = body(at, header);
@@ -251,7 +251,7 @@ impl LogInner {
             self.write_behind(state);
         }
         if let Some(end) = next_space {
-            self.start_preparing(state, Need::Space(end));
+            self.start_preparing(state, Need::Space(end), Whose::Append);
         }
     }
 

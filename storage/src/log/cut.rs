@@ -210,10 +210,11 @@ impl LogInner {
         forgotten.map_err(IoError::on("remove", &self.folder))?;
         let index = self.folder.join(segments::index_name(edge.place.segment));
         self.remove_if_there(&index).await?;
+        let begun = self.state.borrow_mut().segments.give_up();
         let (removed, done) = self.cut_in_memory(edge);
         self.shared.journal.wait_for(&done).await?;
-        for segment in &removed {
-            for name in [segments::file_name(segment.base), segments::index_name(segment.base)] {
+        for base in removed.iter().map(|segment| segment.base).chain(begun) {
+            for name in [segments::file_name(base), segments::index_name(base)] {
                 let path = self.folder.join(name);
                 let result = self.remove_if_there(&path).await;
                 result.map_err(|error| self.shared.fatal.raise("remove", &path, &error.kind.into()))?;
@@ -281,7 +282,7 @@ impl LogInner {
         Checkpoint { place, replay_from: self.shared.journal.next_sequence(), ..self.present(state) }
     }
 
-    async fn remove_if_there(&self, path: &std::path::Path) -> Result<(), IoError> {
+    pub(super) async fn remove_if_there(&self, path: &std::path::Path) -> Result<(), IoError> {
         if fs::exists(path).await.map_err(IoError::on("look for", path))? {
             fs::remove_file(path).await.map_err(IoError::on("remove", path))?;
         }

@@ -1,5 +1,6 @@
 //! The segments of a log, as far as they are known.
 
+use super::claim::Room;
 use crate::{
     journal::entry::Place,
     segment::{
@@ -9,11 +10,15 @@ use crate::{
     tail::Tail,
 };
 use millrace_record::{BatchHeader, Offset};
-use millrace_runtime::File;
+use millrace_runtime::{BLOCK_SIZE, File};
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
 };
+
+/// When less than this is left of a segment's space, in bytes, more is allocated ahead. Its sync takes milliseconds, in which a
+/// fast producer appends megabytes.
+const SPACE_AHEAD: u64 = 8 << 20;
 
 /// The name of a segment's file.
 pub(crate) fn file_name(base: Offset) -> String {
@@ -107,15 +112,17 @@ impl Segment {
         }
     }
 
-    /// A new one, whose file has just been made and given a header.
+    /// A new one, whose file has just been made and given a header, durably.
     pub(super) fn new(id: u64, base: Offset, file: File, allocated: u64) -> Self {
-        Self {
-            file: Some(file),
-            allocated,
-            synced: 0,
-            named: false,
-            ..Self::growing(id, base, base, SEGMENT_HEADER_LEN)
-        }
+        Self { file: Some(file), allocated, ..Self::growing(id, base, base, SEGMENT_HEADER_LEN) }
+    }
+
+    /// Up to where space is better allocated now than when somebody waits for it, if little is left beside what is
+    /// claimed.
+    pub(super) fn space_ahead(&self, claimed: Room) -> Option<u64> {
+        let end = self.end.unwrap_or(0).next_multiple_of(BLOCK_SIZE as u64);
+        let left = self.allocated.saturating_sub(end + claimed.bytes);
+        (left < (self.allocated / 4).min(SPACE_AHEAD)).then_some(self.allocated + 1)
     }
 
     /// Notes a batch that was appended at `position`.
@@ -136,11 +143,15 @@ pub(super) struct Segments {
     dormant: Option<(Place, Offset)>,
     /// Whether the older ones are known too.
     pub(super) listed: bool,
+    /// The segment at the log's end whose file may be there though it is not among the others yet: begun, and not
+    /// finished, in this life or an earlier one. The log does not grow before it is finished or gone: it would take in a
+    /// file that holds nothing.
+    begun: Option<Offset>,
 }
 
 impl Segments {
     pub(super) fn new(place: Place, end: Offset, is_new: bool) -> Self {
-        Self { by_base: BTreeMap::new(), dormant: Some((place, end)), listed: is_new }
+        Self { by_base: BTreeMap::new(), dormant: Some((place, end)), listed: is_new, begun: None }
     }
 
     /// Where the log ends.
@@ -167,7 +178,22 @@ impl Segments {
         }
     }
 
-    /// The one that is appended to.
+    /// A file for a segment at the log's end is there, or about to be.
+    pub(super) fn begin(&mut self, base: Offset) {
+        self.begun = Some(base);
+    }
+
+    /// It is not there any more.
+    pub(super) fn give_up(&mut self) -> Option<Offset> {
+        self.begun.take()
+    }
+
+    /// The one that is appended to, unless the next one is begun.
+    pub(super) fn open(&mut self) -> Option<&mut Segment> {
+        if self.begun.is_some() { None } else { self.active() }
+    }
+
+    /// The last one.
     pub(super) fn active(&mut self) -> Option<&mut Segment> {
         if self.dormant.is_some() { None } else { self.by_base.values_mut().next_back() }
     }
@@ -183,6 +209,7 @@ impl Segments {
     /// Makes `segment` the one that is appended to.
     pub(super) fn push(&mut self, segment: Segment) {
         self.dormant = None;
+        self.begun = None;
         self.by_base.insert(segment.base, segment);
     }
 

@@ -5,7 +5,8 @@
 //! for them. On commit their batches are **spliced**: they get the next offsets of the partition, and the journal gets a
 //! reference, not the bytes. A splice is durable already, by what was staged and by the commit: if its journal entry is
 //! lost, no later append to the partition was acknowledged, and after the start the same splice in the same
-//! order gives the same offsets. [`SpliceMark`] tells how far that had come.
+//! order gives the same offsets. [`SpliceMark`] tells how far that had come. It finds space however full the disk is: who
+//! stages a piece claims that first, see [`claim`](super::claim).
 //!
 //! The staged log is cut from the front: a piece goes when nobody needs it, which for a spliced one is when the
 //! partition's segment holds it durably and the journal says so.
@@ -13,7 +14,8 @@
 use super::{
     AppendError, Durable, Log, LogInner, ReadError, State,
     append::Attempt,
-    prepare::{Need, PrepareError},
+    claim::{Claim, Room},
+    prepare::{Need, PrepareError, Whose},
 };
 use crate::{
     journal::entry::{Body, Place, SpliceMark, StagedBatch},
@@ -85,11 +87,21 @@ pub enum SpliceError {
 }
 
 /// What is known of a piece.
-#[derive(Clone, Copy, Debug)]
 pub(super) struct PieceState {
     next_offset: Offset,
     /// Number of the partition's entry behind which nobody needs it; `None` while somebody may.
     needed_until: Option<u64>,
+    /// The space that its splice will take, if it was staged in this life.
+    claim: Option<Claim>,
+}
+
+/// A staged batch on its way to the partition.
+struct Splice {
+    /// Offset of its piece.
+    piece: Offset,
+    place: Place,
+    batch: SharedBatch,
+    mark: SpliceMark,
 }
 
 impl PieceMark {
@@ -121,16 +133,24 @@ impl PieceMark {
 }
 
 impl Log {
-    /// Stages a piece: this is a staged log. Its batches lie together, in their order.
+    /// Stages a piece for `partition`: this is the log where that is done. Its batches lie together, in their order. The
+    /// space that a splice of them takes in the partition is the piece's from then on, until it is spliced or
+    /// [released](Log::release): no full disk is in the way of a commit.
     ///
     /// # Errors
     /// [`AppendError`]; what was staged of the piece is given up then.
     ///
     /// # Panics
-    /// If this is a partition's own log.
-    pub async fn stage(&self, mark: PieceMark, batches: &[Batch<'_>]) -> Result<Staged, AppendError> {
+    /// If this is not where output for `partition` is staged.
+    pub async fn stage(
+        &self,
+        partition: &Log,
+        mark: PieceMark,
+        batches: &[Batch<'_>],
+    ) -> Result<Staged, AppendError> {
         let log = &self.0;
-        assert_eq!(log.key.kind, LogKind::Staged, "pieces are staged in a staged log");
+        assert_eq!(log.key, partition.key().with_kind(LogKind::Staged), "pieces are staged in a staged log");
+        let claim = partition.0.claim(Room::of_all(batches)).await?;
         let records: u64 = batches.iter().map(|batch| u64::from(batch.header().last_offset_delta) + 1).sum();
         let value = mark.encode(batches.len() as u32, records);
         let mut builder = ArchivedBatchBuilder::new(MARK_BATCH_MAX);
@@ -151,8 +171,8 @@ impl Log {
         }
         let piece = Piece { mark, offset, next_offset: self.end_offset() };
         if piece.next_offset > offset {
-            let needed_until = result.is_err().then_some(0);
-            let state = PieceState { next_offset: piece.next_offset, needed_until };
+            let (needed_until, claim) = if result.is_ok() { (None, Some(claim)) } else { (Some(0), None) };
+            let state = PieceState { next_offset: piece.next_offset, needed_until, claim };
             log.state.borrow_mut().pieces.insert(offset, state);
         }
         result.map(|()| Staged { piece, durable: self.durable() })
@@ -169,11 +189,12 @@ impl Log {
         let (found, broken) = log.find_pieces(self.start_offset(), self.high_watermark()).await?;
         let mut state = log.state.borrow_mut();
         for piece in &found {
-            let known = PieceState { next_offset: piece.next_offset, needed_until: None };
+            let known = PieceState { next_offset: piece.next_offset, needed_until: None, claim: None };
             state.pieces.entry(piece.offset).or_insert(known);
         }
         for (offset, next_offset) in broken {
-            state.pieces.entry(offset).or_insert(PieceState { next_offset, needed_until: Some(0) });
+            let broken = PieceState { next_offset, needed_until: Some(0), claim: None };
+            state.pieces.entry(offset).or_insert(broken);
         }
         Ok(found)
     }
@@ -202,13 +223,14 @@ impl Log {
                 return Err(SpliceError::NotStaged { offset: piece.offset });
             }
             // The first one is the mark.
-            batches.extend(placed.into_iter().skip(1));
+            batches.extend(placed.into_iter().skip(1).map(|(place, batch)| (piece.offset, place, batch)));
         }
         let _inside = log.door.enter().await;
         let done = log.already_spliced(commit, batches.len());
-        for (at, (place, batch)) in batches.iter().enumerate().skip(done) {
+        let mut may_begin = true;
+        for (at, (piece, place, batch)) in batches.into_iter().enumerate().skip(done) {
             let mark = SpliceMark { commit, batches: at as u32 + 1 };
-            log.splice_inside(*place, batch, mark).await?;
+            log.splice_inside(from, &Splice { piece, place, batch, mark }, &mut may_begin).await?;
         }
         log.advance_over_spliced();
         let (end, last, checkpointed) = {
@@ -227,6 +249,19 @@ impl State {
     fn release(&mut self, piece: &Piece, entry: u64) {
         if let Some(known) = self.pieces.get_mut(&piece.offset) {
             known.needed_until = Some(known.needed_until.map_or(entry, |known| known.min(entry)));
+            known.claim = None;
+        }
+    }
+
+    /// What a piece has of its claim for a batch that takes `room`.
+    fn claimed_for(&self, piece: Offset, room: Room) -> Room {
+        let claim = self.pieces.get(&piece).and_then(|piece| piece.claim.as_ref());
+        claim.map_or(Room::default(), |claim| claim.covers(room))
+    }
+
+    fn spend(&mut self, piece: Offset, room: Room) {
+        if let Some(claim) = self.pieces.get_mut(&piece).and_then(|piece| piece.claim.as_mut()) {
+            claim.spend(room);
         }
     }
 }
@@ -266,12 +301,15 @@ impl LogInner {
         }
     }
 
+    /// Splices a batch. A segment that is full is ended if the next can be begun (`may_begin` tells whether that is to be
+    /// tried); on a full disk the one that holds the claim grows beyond its length.
     async fn splice_inside(
         self: &Rc<Self>,
-        place: Place,
-        batch: &SharedBatch,
-        mark: SpliceMark,
+        from: &Rc<Self>,
+        splice: &Splice,
+        may_begin: &mut bool,
     ) -> Result<(), AppendError> {
+        let header = splice.batch.header();
         loop {
             let need = {
                 self.shared.fatal.check()?;
@@ -279,23 +317,30 @@ impl LogInner {
                 if !state.is_open() {
                     return Err(AppendError::Closed);
                 }
-                let len = batch.header().total_len();
-                match state.need_for(len, false, self.options.get().segment_bytes) {
+                let own = from.state.borrow().claimed_for(splice.piece, Room::of(header));
+                let segment_bytes = if *may_begin { self.options.get().segment_bytes } else { u64::MAX };
+                match state.need_for(header.total_len(), false, segment_bytes, own) {
                     Err(need) => need,
                     Ok(_) if !self.shared.journal.has_room(HEADER_LEN) => Need::Room,
                     Ok(_) => {
-                        self.put_spliced(state, place, batch, mark);
+                        from.state.borrow_mut().spend(splice.piece, own);
+                        state.claimed -= own;
+                        self.put_spliced(state, splice);
                         break;
                     }
                 }
             };
-            self.provide(need).await.map_err(|error: PrepareError| AppendError::from(error))?;
+            match self.provide_for(need, Whose::Splice).await.map_err(|error: PrepareError| error.into()) {
+                Err(AppendError::StorageFull(_)) if need == Need::Segment && *may_begin => *may_begin = false,
+                provided => provided?,
+            }
         }
         self.shared.memory.relieve(&self.shared.cache);
         Ok(())
     }
 
-    fn put_spliced(self: &Rc<Self>, state: &mut State, place: Place, batch: &SharedBatch, mark: SpliceMark) {
+    fn put_spliced(self: &Rc<Self>, state: &mut State, splice: &Splice) {
+        let &Splice { place, ref batch, mark, .. } = splice;
         // The epoch that the log's end has: a splice that is repeated after a start must give the same batch, though
         // the leader's epoch has risen meanwhile.
         let leader_epoch = state.epochs.latest().unwrap_or(state.leader_epoch);

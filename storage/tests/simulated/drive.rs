@@ -244,7 +244,7 @@ pub(crate) async fn stage(life: &Life, setup: &Setup, model: &Shared, key: LogKe
         let samples: Vec<_> = (0..1 + below(3)).map(|_| any_sample(model)).collect();
         let batches: Vec<_> = samples.iter().map(Sample::as_batch).collect();
         let mark = PieceMark { job: [7; 16], attempt: 1, epoch: commit, task };
-        let Ok(done) = staged.stage(mark, &batches).await else { return };
+        let Ok(done) = staged.stage(&log, mark, &batches).await else { return };
         if done.durable.await.is_err() {
             return;
         }

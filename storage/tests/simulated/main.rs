@@ -7,6 +7,7 @@
 
 mod acts;
 mod batches;
+mod commits;
 mod damage;
 mod drive;
 mod full;
