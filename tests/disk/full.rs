@@ -112,7 +112,7 @@ fn read(server: SocketAddr, topic: &'static str) -> i64 {
 }
 
 /// Takes all the room that is left.
-fn fill(ballast: &Path) {
+pub(crate) fn fill(ballast: &Path) {
     let mut file = File::create(ballast).unwrap();
     let (mut block, mut len) = (vec![0x5a; 1 << 20], 1 << 20);
     while len >= 4096 {

@@ -16,3 +16,9 @@ mod device;
 mod process;
 
 mod full;
+mod jobs;
+#[expect(dead_code, reason = "nothing is late here")]
+#[path = "../demo/oracle.rs"]
+mod oracle;
+#[path = "../demo/records.rs"]
+mod records;

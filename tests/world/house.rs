@@ -10,11 +10,9 @@ use millrace_net::client::{Cluster, ClusterOptions};
 use millrace_runtime::sim::{
     Crash, Device, DiskHandle, DiskOptions, NodeId, NodeOptions, Running, World, WorldOptions,
 };
-use millrace_runtime::{File, OpenOptions};
 use std::{
     cell::{Cell, RefCell},
     net::SocketAddr,
-    path::Path,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -125,17 +123,9 @@ impl House {
         self.world.disk(self.server)
     }
 
-    /// Takes all space that is left on the server's disk.
-    pub(crate) fn fill(&self) {
-        self.world.block_on(self.server, async {
-            let file = File::open(Path::new("/ballast"), OpenOptions::CREATE_NEW).await.unwrap();
-            let mut position = 0;
-            for step in [1 << 20, 64 << 10, 4 << 10] {
-                while file.allocate(position, step).await.is_ok() {
-                    position += step;
-                }
-            }
-        });
+    /// How many changes the server's disk has seen.
+    pub(crate) fn io_steps(&self) -> u64 {
+        self.world.io_steps(self.server)
     }
 
     pub(crate) fn address(&self) -> SocketAddr {

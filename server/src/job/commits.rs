@@ -4,6 +4,9 @@
 //! **Law**: no read of a partition is answered before everything is applied here that was published when the read began. One
 //! word, read by all shards: who has seen an epoch in one partition finds it in every partition that is read after that. A Fetch
 //! is as many reads as it names partitions, each with a moment of its own, see `docs/wire.md`.
+//!
+//! So what is published must be applied, also on a disk that is full by then: a piece is staged, and its epoch voted for,
+//! only with the space that its splice will take.
 
 use crate::shard::{Context, PartitionError, Partitions};
 use millrace_engine::epoch::{
@@ -25,7 +28,7 @@ use std::{
 };
 use tokio::sync::Notify;
 
-/// How long a splice that found no space waits before it tries again.
+/// How long a splice that was refused waits before it tries again.
 const RETRY: Duration = Duration::from_millis(100);
 
 /// Why a piece is not staged.
@@ -202,9 +205,10 @@ impl Commits {
         (topic, partition): (TopicId, i32),
         batches: &[SharedBatch],
     ) -> Result<(Piece, Durable), StageError> {
-        let log = partitions.staged_log(topic, partition).await?;
+        let log = partitions.log(topic, partition)?;
+        let staging = partitions.staged_log(topic, partition).await?;
         let views: Vec<_> = batches.iter().map(SharedBatch::as_batch).collect();
-        let staged = log.stage(piece_mark(id), &views).await?;
+        let staged = staging.stage(&log, piece_mark(id), &views).await?;
         Ok((staged.piece, staged.durable))
     }
 
@@ -270,7 +274,8 @@ impl Commits {
     }
 }
 
-/// Splices what a commit has for one partition, however long that takes: the commit is durable and readers wait for it.
+/// Splices what a commit has for one partition. The space for it was taken when its pieces were staged; should that be gone,
+/// because somebody has cut the partition since, it is tried until there is space again: the commit is durable and readers wait.
 ///
 /// # Errors
 /// The store has failed for good.
@@ -304,7 +309,8 @@ pub(super) async fn splice(
             Err(SpliceError::Append(AppendError::Fatal(error))) => return Err(error),
             Err(error) => {
                 if !std::mem::replace(&mut has_told, true) {
-                    tracing::error!(partition = %key, %commit, %error, "committed output can't be spliced yet: readers of this shard wait");
+                    let records: i64 = pieces.iter().map(|piece| piece.next_offset - piece.offset - 1).sum();
+                    tracing::error!(partition = %key, %commit, records, %error, "committed output can't be spliced yet: readers of this shard wait");
                 }
                 sleep(RETRY).await;
             }

@@ -254,12 +254,10 @@ fn flush(shard: &Context, to: ShardId, waiting: &mut VecDeque<EpochMessage>) {
 /// Appends to the commit log and waits until it is durable, however long the disk is full. Returns whether it is: if not,
 /// the store has failed or is closed, and the server ends.
 pub(super) async fn append(shard: &Context, entries: &[Entry]) -> bool {
-    let records: Vec<_> =
-        entries.iter().map(|entry| (Bytes::new(), Some(Bytes::from(entry.encode())))).collect();
     let mut has_told = false;
     loop {
-        match shard.partitions().append_records(COMMIT_TOPIC, 0, &records).await {
-            Ok(_) => return true,
+        match try_append(shard, entries).await {
+            Ok(()) => return true,
             Err(PartitionError::Append(millrace_storage::AppendError::StorageFull(error))) => {
                 if !std::mem::replace(&mut has_told, true) {
                     tracing::warn!(%error, "no space for the commit log: jobs wait");
@@ -272,6 +270,13 @@ pub(super) async fn append(shard: &Context, entries: &[Entry]) -> bool {
             }
         }
     }
+}
+
+/// Appends to the commit log and waits until it is durable, if there is space.
+pub(super) async fn try_append(shard: &Context, entries: &[Entry]) -> Result<(), PartitionError> {
+    let records: Vec<_> =
+        entries.iter().map(|entry| (Bytes::new(), Some(Bytes::from(entry.encode())))).collect();
+    shard.partitions().append_records(COMMIT_TOPIC, 0, &records).await.map(drop)
 }
 
 impl fmt::Debug for Epochs {

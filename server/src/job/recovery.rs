@@ -18,7 +18,7 @@ use millrace_engine::epoch::{
     PieceId, RecoveryError, Target, TaskId, recover,
 };
 use millrace_runtime::ShardId;
-use millrace_storage::{FatalError, LogKey, LogKind, Piece, ReadError};
+use millrace_storage::{AppendError, FatalError, LogKey, LogKind, Piece, ReadError};
 use std::collections::BTreeMap;
 
 /// Why jobs can't be recovered.
@@ -40,9 +40,9 @@ pub enum JobsError {
     /// What was found can't be what we left.
     #[error(transparent)]
     Recovery(#[from] RecoveryError),
-    /// The store has failed.
-    #[error("the commit log can't be written")]
-    NotWritten,
+    /// The commit log can't be written.
+    #[error("the commit log can't be written: {0}")]
+    NotWritten(PartitionError),
 }
 
 /// A staged piece, and where it lies.
@@ -196,8 +196,13 @@ async fn settle(
     let first_kept =
         log.commits.iter().find(|(_, record)| record.number > settled).map(|(offset, _)| *offset);
     let base = log.base(settled, start.last_epoch);
-    if !epochs::append(shard, &[Entry::Base(base)]).await {
-        return Err(JobsError::NotWritten);
+    match epochs::try_append(shard, &[Entry::Base(base)]).await {
+        Ok(()) => {}
+        Err(PartitionError::Append(AppendError::StorageFull(error))) => {
+            tracing::warn!(%error, "no space to cut the commit log: the next start reads more of it");
+            return Ok(());
+        }
+        Err(error) => return Err(JobsError::NotWritten(error)),
     }
     let partitions = shard.partitions();
     let commit_log = partitions

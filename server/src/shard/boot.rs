@@ -247,6 +247,8 @@ impl Boot {
         address: SocketAddr,
         shards: u16,
     ) -> Result<SocketAddr, ShardError> {
+        // The journals of the last run are gone: what they took is kept for a full disk first.
+        context.partitions().restore_reserve().await?;
         let options = ListenOptions { reuse_port: shards > 1, ..ListenOptions::default() };
         let listener =
             Listener::bind(address, options).await.map_err(|cause| ShardError::Listen { address, cause })?;

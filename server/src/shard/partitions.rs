@@ -10,8 +10,8 @@ use crate::{cluster::Topic, job::Commits};
 use millrace_record::{LeaderEpoch, Offset, PushError, SharedBatch, Timestamp, TopicId};
 use millrace_runtime::{sleep, unix_millis};
 use millrace_storage::{
-    AppendError as LogAppendError, Class, CreateError, CutError, FatalError, JournalStats, Log, LogKey,
-    LogKind, LogOptions, LogStartError, ReadError as LogReadError, Store,
+    AppendError as LogAppendError, Class, CreateError, CutError, FatalError, IoError, JournalStats, Log,
+    LogKey, LogKind, LogOptions, LogStartError, ReadError as LogReadError, Store,
 };
 use std::{
     cell::RefCell,
@@ -252,6 +252,18 @@ impl Partitions {
         };
         match store {
             Some(store) => store.close().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Takes the space that is kept for a full disk, as far as there is any.
+    ///
+    /// # Errors
+    /// The operating system's, other than that the disk is full.
+    #[expect(clippy::await_holding_refcell_ref, reason = "the store is taken out only when nobody holds it")]
+    pub async fn restore_reserve(&self) -> Result<(), IoError> {
+        match &*self.store.borrow() {
+            Some(store) => store.restore_reserve().await,
             None => Ok(()),
         }
     }

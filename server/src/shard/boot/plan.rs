@@ -10,14 +10,18 @@ use crate::{
     },
 };
 use millrace_record::Scratch;
+use millrace_runtime::sleep;
 use millrace_storage::{
-    Class, DataDirs, DirLocks, LogKey, LogKind, LogOptions, OldJournals, Recovered, ShardPart, StoreOptions,
-    recover,
+    Class, DataDirs, DirLocks, LogKey, LogKind, LogOptions, OldJournals, RecoverError, Recovered, ShardPart,
+    StoreOptions, recover,
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 /// The largest batch of the metadata log, decompressed.
 const METADATA_BATCH_MAX: usize = 64 << 20;
+
+/// How long a start that found no space waits before it tries again.
+const SPACE_RETRY: Duration = Duration::from_millis(500);
 
 /// What the first shard finds out before any store opens.
 pub(super) struct Plan {
@@ -29,7 +33,7 @@ pub(super) struct Plan {
 
 pub(super) async fn plan(config: &Config, shards: u16) -> Result<Plan, ShardError> {
     let (dirs, locks) = DataDirs::open(&config.server.data_dirs, None).await?;
-    let mut recovered = recover(&dirs).await?;
+    let mut recovered = recover_when_there_is_space(&dirs).await?;
     let records = read_metadata(&recovered).await.map_err(ShardError::Metadata)?;
     let mut image = Image::default();
     records.iter().for_each(|record| image.apply(record));
@@ -46,6 +50,23 @@ pub(super) async fn plan(config: &Config, shards: u16) -> Result<Plan, ShardErro
     let (parts, old) =
         recovered.split(usize::from(shards), |topic, partition| owner(topic, partition, shards).index());
     Ok(Plan { parts, old, records: Arc::new(records), locks })
+}
+
+/// Recovers what is on disk. What was acknowledged has its space there, so that a full disk is no obstacle; should the file
+/// system see that differently, the start waits, and says so.
+async fn recover_when_there_is_space(dirs: &DataDirs) -> Result<Recovered, RecoverError> {
+    let mut has_told = false;
+    loop {
+        match recover(dirs).await {
+            Err(RecoverError::Io(error)) if error.is_full() => {
+                if !std::mem::replace(&mut has_told, true) {
+                    tracing::error!(%error, "the disk is full: the start waits for space to recover what is in the journals");
+                }
+                sleep(SPACE_RETRY).await;
+            }
+            recovered => return recovered,
+        }
+    }
 }
 
 async fn read_metadata(recovered: &Recovered) -> Result<Vec<MetadataRecord>, MetadataError> {
