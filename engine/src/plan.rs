@@ -17,6 +17,11 @@ use millrace_runtime::ShardId;
 use std::{collections::BTreeMap, fmt};
 use xxhash_rust::xxh3::Xxh3;
 
+/// How long the name of an operator, a table or a topic may be, in bytes: no topic's name that Kafka allows is longer.
+pub(crate) const NAME_BYTES_MAX: usize = 255;
+/// How much of a name that is too long is shown, in characters.
+const NAME_SHOWN_CHARS: usize = 40;
+
 /// A job, ready to be started on one shard: built once per shard from the same function, with the same parameters.
 pub struct Plan {
     pub(crate) name: String,
@@ -134,6 +139,18 @@ pub enum BuildError {
         count: usize,
         /// The stages that they are in.
         stages: String,
+    },
+    /// A name that could not be kept with the job's state.
+    #[error("the name of {what} `{start}..` has {len} bytes, more than the {max} that it may have")]
+    NameTooLong {
+        /// What it is the name of: an operator, a topic, a stage.
+        what: &'static str,
+        /// How it begins.
+        start: String,
+        /// How long it is, in bytes.
+        len: usize,
+        /// How long it may be, in bytes.
+        max: usize,
     },
     /// A window where event time does not flow.
     #[error(
@@ -340,6 +357,25 @@ impl PlanHasher {
             });
         }
     }
+}
+
+/// Refuses names that are longer than a [`StateLayout`] holds. They may be made of parameters, so of anything.
+pub(crate) fn long_names(stages: &[Stage]) -> Vec<BuildError> {
+    let mut errors = Vec::new();
+    let mut check = |what, name: &str, max| {
+        if name.len() > max {
+            let start = name.chars().take(NAME_SHOWN_CHARS).collect();
+            errors.push(BuildError::NameTooLong { what, start, len: name.len(), max });
+        }
+    };
+    for stage in stages {
+        stage.operators.iter().for_each(|operator| check("operator", &operator.name, NAME_BYTES_MAX));
+        let sources = stage.source.iter().map(|source| &source.topic);
+        let topics = sources.chain(stage.topics.iter().map(|topic| &topic.topic));
+        topics.for_each(|topic| check("topic", topic, NAME_BYTES_MAX));
+        check("stage", &stage.name, layout::TEXT_BYTES_MAX);
+    }
+    errors
 }
 
 /// Refuses names of operators with state that are not unique.

@@ -3,7 +3,7 @@
 use crate::{
     exchange::ExchangeOptions,
     key::KeyGroups,
-    plan::{BuildError, BuildErrors, Plan, ambiguous_names},
+    plan::{BuildError, BuildErrors, Plan, ambiguous_names, long_names},
     stream::{Graph, Source},
 };
 use std::{any::type_name, collections::BTreeMap, fmt, str::FromStr, sync::Arc};
@@ -187,6 +187,7 @@ pub fn build(
     if stages.is_empty() && errors.is_empty() {
         errors.push(BuildError::Empty);
     }
+    errors.extend(long_names(&stages));
     errors.extend(ambiguous_names(&stages));
     let unknown = parameters.0.into_keys().filter(|name| !known.contains(name));
     errors.extend(unknown.map(|name| BuildError::UnknownParameter {

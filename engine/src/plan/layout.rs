@@ -29,6 +29,8 @@ const POINT: u8 = 1;
 const ORDERED: u8 = 2;
 /// How a width that is not fixed is written.
 const VARIABLE: u32 = u32::MAX;
+/// The longest text that its length field can tell. Only the names of stages come near it: they name all their operators.
+pub(super) const TEXT_BYTES_MAX: usize = u16::MAX as usize;
 
 /// What is kept of a plan with the state that it wrote.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -166,10 +168,7 @@ impl StateLayout {
         }
     }
 
-    /// Its bytes.
-    ///
-    /// # Panics
-    /// If a name is longer than 64 KiB, or there are more than 65,535 of anything.
+    /// Its bytes. No plan is built with a name that has no place in them.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut out = vec![FORMAT];
@@ -252,7 +251,8 @@ fn types_change(was: &[Descriptor], now: &[Descriptor]) -> String {
 }
 
 fn put_count(out: &mut Vec<u8>, count: usize) {
-    let count = u16::try_from(count).expect("stages, tables and names are few and short");
+    let count = u16::try_from(count)
+        .expect("names are bounded when a plan is built, and with them how many operators a stage has");
     out.extend(count.to_le_bytes());
 }
 

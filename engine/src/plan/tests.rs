@@ -52,6 +52,24 @@ fn two_states_of_one_name_are_refused_with_the_stages() {
 }
 
 #[test]
+fn no_name_is_longer_than_a_layout_holds() {
+    let named = |bytes: usize| {
+        let name = "n".repeat(bytes);
+        build("job", 1, &Parameters::new(), |job| counts(job, &name, 1, Some(&name)))
+    };
+    let layout = named(NAME_BYTES_MAX).unwrap().into_state_layout().unwrap();
+    assert_eq!(StateLayout::decode(&layout.encode()), Ok(layout));
+    let start = "n".repeat(NAME_SHOWN_CHARS);
+    let too_long = |what, len| BuildError::NameTooLong { what, start: start.clone(), len, max: 255 };
+    // The source's operator, its topic, and the window.
+    let expected = ["operator", "topic", "operator"].map(|what| too_long(what, 256));
+    assert_eq!(named(256).unwrap_err().errors, expected);
+    let errors = named(70_000).unwrap_err();
+    assert_eq!(errors.errors[0], too_long("operator", 70_000));
+    assert!(errors.to_string().contains("operator `nnnn"), "{errors}");
+}
+
+#[test]
 fn all_that_is_wrong_is_said_at_once() {
     let errors = errors(|job| {
         let _: u64 = job.parameter("bounds", 1);

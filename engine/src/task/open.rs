@@ -3,7 +3,7 @@
 use crate::{
     data::{Data, Descriptor},
     key::{KeyGroupRange, Placement},
-    plan::TableLayout,
+    plan::{NAME_BYTES_MAX, TableLayout},
     table::{OrderedTable, PointTable, TableId, TableSpec, Width},
 };
 use millrace_runtime::ShardId;
@@ -54,11 +54,17 @@ impl<'a> OpenContext<'a> {
     /// A table of key -> value for the keys of this shard.
     ///
     /// `types` are the descriptors of what keys and values hold; deltas of other types are refused on restore.
+    ///
+    /// # Panics
+    /// If the name has more than 255 bytes. The layout of a job's state is asked for before anything is kept of the job.
     pub fn point_table(&mut self, name: &str, types: &[&Descriptor], key: Width, value: Width) -> PointTable {
         PointTable::new(self.spec(name, types, false, self.range, key, value))
     }
 
     /// A table of (key, order key) -> value for the keys of this shard.
+    ///
+    /// # Panics
+    /// If the name has more than 255 bytes.
     pub fn ordered_table(
         &mut self,
         name: &str,
@@ -70,6 +76,9 @@ impl<'a> OpenContext<'a> {
     }
 
     /// A table whose keys do not follow key groups, such as the clocks of partitions: on restore every shard sees all of it.
+    ///
+    /// # Panics
+    /// If the name has more than 255 bytes.
     pub fn shared_table<V: Data>(&mut self, name: &str) -> PointTable {
         let all = self.placement.groups().all();
         PointTable::new(self.spec(name, &[V::DESCRIPTOR], false, all, Width::Variable, Width::Variable))
@@ -84,6 +93,11 @@ impl<'a> OpenContext<'a> {
         key: Width,
         value: Width,
     ) -> TableSpec {
+        assert!(
+            name.len() <= NAME_BYTES_MAX,
+            "a table's name has {} bytes, more than {NAME_BYTES_MAX}",
+            name.len()
+        );
         let id = TableId(self.tables.len() as u32);
         let operator = self.operators.get(self.opened.saturating_sub(1)).cloned().unwrap_or_default();
         let types_kept = types.iter().copied().cloned().collect();
