@@ -5,7 +5,7 @@
 //! its number: an older server must not go on with half of the truth.
 
 use super::{Job, JobState};
-use millrace_engine::plan::StateLayout;
+use millrace_engine::plan::{LayoutError, StateLayout};
 use millrace_record::TopicId;
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -86,6 +86,12 @@ pub enum RecordError {
         version: u8,
         /// The record's type.
         kind: u8,
+    },
+    /// The layout of a job's state, of a format that only a newer server reads.
+    #[error("metadata record of a job's layout, format {format}: written by a newer server")]
+    Layout {
+        /// The layout's format.
+        format: u8,
     },
     /// Too short, too long, or not text where text should be.
     #[error("damaged metadata record")]
@@ -283,7 +289,10 @@ impl Fields<'_> {
 
     /// What is left is a layout.
     fn layout(&mut self) -> Result<StateLayout, RecordError> {
-        StateLayout::decode(std::mem::take(&mut self.0)).map_err(|_| RecordError::Damaged)
+        StateLayout::decode(std::mem::take(&mut self.0)).map_err(|error| match error {
+            LayoutError::Format(format) => RecordError::Layout { format },
+            LayoutError::Damaged | LayoutError::Descriptor(_) => RecordError::Damaged,
+        })
     }
 
     fn i32(&mut self) -> Result<i32, RecordError> {
@@ -418,6 +427,10 @@ mod tests {
     fn the_future_is_named() {
         assert_eq!(MetadataRecord::decode(&[2, 1]), Err(RecordError::Unknown { version: 2, kind: 1 }));
         assert_eq!(MetadataRecord::decode(&[1, 77]), Err(RecordError::Unknown { version: 1, kind: 77 }));
+        let mut bytes = MetadataRecord::JobLayout { id: 1, layout: job_layout() }.encode();
+        // Behind the record's version and type, and the job's number.
+        bytes[10] += 1;
+        assert_eq!(MetadataRecord::decode(&bytes), Err(RecordError::Layout { format: 2 }));
         // A count of four billion settings in a few bytes ends where the bytes end.
         let mut bytes = vec![1, 1];
         bytes.extend([0; 16]);
