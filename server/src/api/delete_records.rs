@@ -24,6 +24,11 @@ pub(super) async fn answer(asker: &Asker, request: DeleteRecordsRequest) -> Dele
     DeleteRecordsResponse { topics, ..Default::default() }
 }
 
+/// Whether the log's start can be raised to `offset` whatever commits are still to be applied.
+const fn is_below(offset: i64, high_watermark: i64) -> bool {
+    0 <= offset && offset <= high_watermark
+}
+
 async fn one(asker: &Asker, topic: &str, wanted: &DeleteRecordsPartition) -> DeleteRecordsPartitionResult {
     let partition_index = wanted.partition_index;
     let refused =
@@ -46,8 +51,14 @@ async fn one(asker: &Asker, topic: &str, wanted: &DeleteRecordsPartition) -> Del
     let (id, offset) = (found.id, wanted.offset);
     let owner = asker.shard.owner(id, partition_index);
     let deleted = asker.shard.on(owner, move |there| async move {
-        // The end that is meant counts what is committed.
-        there.partitions().commits().ready().await;
+        // An end that is meant or named counts what is committed. What lies below it is there already.
+        let is_there = there
+            .partitions()
+            .log(id, partition_index)
+            .is_ok_and(|log| is_below(offset, log.high_watermark()));
+        if !is_there {
+            there.partitions().commits().ready().await;
+        }
         there.partitions().delete_records(id, partition_index, offset).await
     });
     match deleted.await {
