@@ -218,6 +218,13 @@ impl Dataflow {
         running.get_mut(&job).filter(|running| running.attempt == attempt)
     }
 
+    /// Takes an attempt out; another one of the job stays.
+    fn take(&self, job: JobId, attempt: Attempt) -> Option<Running> {
+        let mut running = self.0.running.borrow_mut();
+        self.of(&mut running, job, attempt)?;
+        running.remove(&job)
+    }
+
     /// Has the coordinator end an attempt. Said once: what follows from it is no news.
     fn fail(&self, job: JobId, attempt: Attempt, reason: String) {
         if self.0.is_stopped.get() {

@@ -72,7 +72,7 @@ impl Dataflow {
             Control::End { job, attempt, after_commit } => {
                 self.0.participant.borrow_mut().end(job, attempt);
                 commits.end(job, attempt, after_commit, shard.partitions());
-                let over = self.0.running.borrow_mut().remove(&job);
+                let over = self.take(job, attempt);
                 if let Some(mut running) = over {
                     running.cancel();
                 }
