@@ -18,6 +18,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     future::{Future, pending},
+    rc::Rc,
     time::Duration,
 };
 
@@ -83,7 +84,7 @@ pub struct Appended {
 /// The partitions of a shard.
 pub struct Partitions {
     /// Taken when the shard stops.
-    store: RefCell<Option<Store>>,
+    store: RefCell<Option<Rc<Store>>>,
     hosted: RefCell<BTreeMap<(TopicId, i32), Hosted>>,
     commits: Commits,
 }
@@ -109,7 +110,7 @@ impl Partitions {
     /// Over a shard's store; none is hosted yet.
     #[must_use]
     pub fn new(store: Store, commits: Commits) -> Self {
-        Self { store: RefCell::new(Some(store)), hosted: RefCell::default(), commits }
+        Self { store: RefCell::new(Some(Rc::new(store))), hosted: RefCell::default(), commits }
     }
 
     /// What decides which committed output readers see here.
@@ -121,7 +122,7 @@ impl Partitions {
     /// All logs of this shard, staged ones too.
     #[must_use]
     pub fn logs(&self) -> Vec<Log> {
-        self.store.borrow().as_ref().map(Store::logs).unwrap_or_default()
+        self.store.borrow().as_ref().map(|store| store.logs()).unwrap_or_default()
     }
 
     /// What the journal has done, and how many bytes tails and caches hold; `None` once the store is closed.
@@ -204,11 +205,14 @@ impl Partitions {
         Ok(self.hosted.borrow_mut().insert((topic.id, partition), hosted).is_none())
     }
 
-    #[expect(clippy::await_holding_refcell_ref, reason = "the store is taken out only when nobody holds it")]
+    /// The store, for as long as the caller has to do with it; `None` once it is closed. [`Self::close`] waits for it.
+    fn store(&self) -> Option<Rc<Store>> {
+        self.store.borrow().clone()
+    }
+
     async fn create(&self, key: LogKey, options: LogOptions) -> Result<Log, CreateError> {
-        let store = self.store.borrow();
         // Who asks a shard that has stopped is about to end with it.
-        let Some(store) = store.as_ref() else { return pending().await };
+        let Some(store) = self.store() else { return pending().await };
         store.create(key, options).await
     }
 
@@ -230,10 +234,8 @@ impl Partitions {
         }
     }
 
-    #[expect(clippy::await_holding_refcell_ref, reason = "the store is taken out only when nobody holds it")]
     async fn remove(&self, topic: TopicId, partition: i32) -> Result<(), CutError> {
-        let store = self.store.borrow();
-        let Some(store) = store.as_ref() else { return Err(CutError::Closed) };
+        let Some(store) = self.store() else { return Err(CutError::Closed) };
         store.remove(topic, partition).await
     }
 
@@ -243,16 +245,14 @@ impl Partitions {
     /// If the store has failed, or fails on the way.
     pub async fn close(&self) -> Result<(), FatalError> {
         self.hosted.borrow_mut().clear();
-        let store = loop {
-            // A job may be about to make the log that it stages in.
-            if let Ok(mut store) = self.store.try_borrow_mut() {
-                break store.take();
+        loop {
+            let Some(store) = self.store.take() else { return Ok(()) };
+            match Rc::try_unwrap(store) {
+                Ok(store) => return store.close().await,
+                // A job may be about to make the log that it stages in.
+                Err(in_use) => drop(self.store.replace(Some(in_use))),
             }
             sleep(CLOSE_RETRY).await;
-        };
-        match store {
-            Some(store) => store.close().await,
-            None => Ok(()),
         }
     }
 
@@ -260,9 +260,8 @@ impl Partitions {
     ///
     /// # Errors
     /// The operating system's, other than that the disk is full.
-    #[expect(clippy::await_holding_refcell_ref, reason = "the store is taken out only when nobody holds it")]
     pub async fn restore_reserve(&self) -> Result<(), IoError> {
-        match &*self.store.borrow() {
+        match self.store() {
             Some(store) => store.restore_reserve().await,
             None => Ok(()),
         }
@@ -270,7 +269,7 @@ impl Partitions {
 
     /// Waits until the store fails for good: normally for ever.
     pub async fn failed(&self) -> FatalError {
-        let fatal = self.store.borrow().as_ref().map(Store::fatal);
+        let fatal = self.store.borrow().as_ref().map(|store| store.fatal());
         match fatal {
             Some(fatal) => fatal.raised().await,
             None => pending().await,
