@@ -18,7 +18,7 @@ use std::process::ExitCode;
 
 /// A Kafka-compatible log and a dataflow engine in one process.
 #[derive(Parser)]
-#[command(name = "millrace", version, about, max_term_width = 100)]
+#[command(name = "millrace", version, max_term_width = 100)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -36,7 +36,7 @@ enum Command {
     Config(config::Arguments),
     /// Create, list, describe and delete topics, on this server or any other that speaks Kafka's protocol.
     Topic(topic::Arguments),
-    /// Run, list, describe and stop jobs of a server.
+    /// Run, list, describe, stop and start jobs of a server.
     #[command(subcommand)]
     Job(job::Command),
     /// Print a completion script for a shell.
@@ -56,4 +56,21 @@ pub fn main(jobs: Registry) -> ExitCode {
         Command::Completions(arguments) => completions::run(&arguments, &mut Arguments::command()),
     };
     exit.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn help_says_what_it_is_and_what_it_can_do() {
+        let mut command = Arguments::command();
+        let help = command.render_long_help().to_string();
+        assert!(help.starts_with("A Kafka-compatible log and a dataflow engine in one process"), "{help}");
+        let job = command.find_subcommand("job").unwrap();
+        let about = job.get_about().unwrap().to_string().to_lowercase();
+        for subcommand in job.get_subcommands().map(clap::Command::get_name) {
+            assert!(about.contains(subcommand), "`{subcommand}` is not in {about:?}");
+        }
+    }
 }
