@@ -19,7 +19,7 @@
 //! ```
 
 use crate::{
-    config::{Config, Pin},
+    config::{Config, Pin, Warning},
     control::{self, Shards, Unreachable},
     exit::Exit,
     job::{JobError, JobStatus, RunJob, status},
@@ -107,6 +107,9 @@ impl Server {
     /// # Errors
     /// [`ServerError`].
     pub async fn start(config: Config, jobs: Registry) -> Result<Self, ServerError> {
+        for Warning { setting, found, cure } in config.warnings() {
+            tracing::warn!(setting, found, cure, "the configuration holds a risk");
+        }
         let (tell, mut starting) = mpsc::unbounded_channel();
         let mut ended = launch_shards(&config, jobs, tell)?;
         let started = tokio::select! {

@@ -40,6 +40,30 @@ fn a_wrong_configuration_is_told_with_the_machine() {
 }
 
 #[test]
+fn what_the_configuration_risks_is_told_and_allowed() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("millrace.toml");
+    let data = directory.path().join("data");
+    let text = format!("[server]\ndata_dirs = [{data:?}]\n[topic]\ndurability = \"os\"\n");
+    std::fs::write(&file, text).unwrap();
+    let arguments = ["check", "--config", file.to_str().unwrap()];
+    let (code, stdout, stderr) = run(&arguments);
+    assert_eq!(code, 0, "{stdout}{stderr}");
+    assert!(
+        stdout.contains("poor  topic.durability: \"os\": acknowledged records are written, but not synced\n"),
+        "{stdout}"
+    );
+    let (code, stdout, _) = run(&[&arguments[..], &["--json"]].concat());
+    let report: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(code, 0);
+    assert_eq!(report["warnings"][0]["setting"], "topic.durability");
+    assert_eq!(report["warnings"].as_array().unwrap().len(), 1);
+    let (_, stdout, _) = run(&["check", "--json", "--data-dir", data.to_str().unwrap()]);
+    let report: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(report["warnings"], Value::Array(Vec::new()), "there is none by default");
+}
+
+#[test]
 fn where_nothing_can_be_written_no_server_starts() {
     for command in ["check", "serve"] {
         let output = millrace(&[command, "--data-dir", "/proc/self", "--listen", "127.0.0.1:0"]).output();

@@ -2,7 +2,7 @@
 
 use super::{output, settings::Settings};
 use crate::{
-    config::{Config, Durability, Problems},
+    config::{Config, Problems, Warning},
     exit::Exit,
 };
 use millrace_runtime::machine::{self, Check, Grade};
@@ -23,15 +23,18 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         // The machine is looked at all the same: whoever mends the one can mend the other in one go.
         Err(problems) => (Config::default(), problems),
     };
-    let checks = check_machine(&config);
+    let (warnings, checks) = (config.warnings(), check_machine(&config));
     if arguments.json {
-        output::put(format_args!("{:#}", as_json(&problems, &checks)));
+        output::put(format_args!("{:#}", as_json(&problems, &warnings, &checks)));
     } else {
         if problems.0.is_empty() {
             output::put(format_args!("{}", line(Grade::Good, "configuration", "sound")));
         } else {
             eprint!("{}", problems.render(output::colour_on_stderr()));
             output::put(format_args!("{}", line(Grade::Unfit, "configuration", "see above")));
+        }
+        for Warning { setting, found, cure } in warnings {
+            output::put(with_cure(line(Grade::Poor, setting, found), Some(cure)));
         }
         checks.iter().for_each(|check| output::put(as_text(check)));
     }
@@ -55,11 +58,6 @@ fn exit(checks: &[Check]) -> Exit {
 /// # Errors
 /// [`Exit::Machine`], or [`Exit::Config`] if it is limits alone, once all that is unfit has been told.
 pub(super) fn at_start(config: &Config) -> Result<(), Exit> {
-    if config.topic.durability == Durability::Os {
-        let cure =
-            "set topic.durability = \"fsync\" unless losing the last records with the machine is acceptable";
-        tracing::warn!(durability = "os", cure, "acknowledged records are written, but not synced");
-    }
     let checks = check_machine(config);
     let exit = exit(&checks);
     for Check { name, grade, found, cure, .. } in checks {
@@ -104,14 +102,17 @@ fn line(grade: Grade, name: &str, found: &str) -> String {
 }
 
 fn as_text(check: &Check) -> String {
-    let mut text = line(check.grade, &check.name, &check.found);
-    if let Some(cure) = &check.cure {
-        text += &format!("\n      -> {cure}");
-    }
-    text
+    with_cure(line(check.grade, &check.name, &check.found), check.cure.as_deref())
 }
 
-fn as_json(problems: &Problems, checks: &[Check]) -> serde_json::Value {
+fn with_cure(line: String, cure: Option<&str>) -> String {
+    match cure {
+        Some(cure) => format!("{line}\n      -> {cure}"),
+        None => line,
+    }
+}
+
+fn as_json(problems: &Problems, warnings: &[Warning], checks: &[Check]) -> serde_json::Value {
     let problems: Vec<_> = problems
         .0
         .iter()
@@ -121,6 +122,12 @@ fn as_json(problems: &Problems, checks: &[Check]) -> serde_json::Value {
                 "origin": problem.origin.as_ref().map(ToString::to_string),
                 "cure": problem.help,
             })
+        })
+        .collect();
+    let warnings: Vec<_> = warnings
+        .iter()
+        .map(|Warning { setting, found, cure }| {
+            serde_json::json!({ "setting": setting, "found": found, "cure": cure })
         })
         .collect();
     let checks: Vec<_> = checks
@@ -134,7 +141,7 @@ fn as_json(problems: &Problems, checks: &[Check]) -> serde_json::Value {
             })
         })
         .collect();
-    serde_json::json!({ "configuration": problems, "machine": checks })
+    serde_json::json!({ "configuration": problems, "warnings": warnings, "machine": checks })
 }
 
 #[cfg(test)]
@@ -157,7 +164,7 @@ mod tests {
         assert_eq!(exit(&[Check { grade: Grade::Fair, ..limit }]), Exit::Success);
         let text = as_text(&check);
         assert_eq!(text, "unfit io_uring: not permitted\n      -> sysctl -w kernel.io_uring_disabled=0");
-        let json = as_json(&Problems(Vec::new()), &[check]);
+        let json = as_json(&Problems(Vec::new()), &[], &[check]);
         assert_eq!(json["machine"][0]["grade"], "unfit");
         assert_eq!(json["machine"][0]["cure"], "sysctl -w kernel.io_uring_disabled=0");
     }

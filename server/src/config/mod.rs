@@ -50,7 +50,32 @@ impl SourceText {
     }
 }
 
+/// Something that is allowed, and that who runs the server should know of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// The setting's name.
+    pub setting: &'static str,
+    /// What follows from its value.
+    pub found: &'static str,
+    /// What mends it.
+    pub cure: &'static str,
+}
+
 impl Config {
+    /// What a start with this warns of.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<Warning> {
+        let mut warnings = Vec::new();
+        if self.topic.durability == Durability::Os {
+            warnings.push(Warning {
+                setting: "topic.durability",
+                found: "\"os\": acknowledged records are written, but not synced",
+                cure: "set topic.durability = \"fsync\" unless losing the last records with the machine is acceptable",
+            });
+        }
+        warnings
+    }
+
     /// How many shards the server runs.
     #[must_use]
     pub fn shards(&self) -> u16 {
@@ -225,6 +250,11 @@ impl Loading {
             let message = "dataflow.epoch_ms_max is below dataflow.epoch_ms_min".to_owned();
             self.refuse("dataflow", "epoch_ms_max", message, "raise it, or lower the other");
         }
+        if self.config.dataflow.restart_ms == 0 && self.config.dataflow.restart_reset_ms == 0 {
+            let message = "dataflow.restart_ms and dataflow.restart_reset_ms are both 0: a job that fails would be started \
+                           again for ever, without a pause";
+            self.refuse("dataflow", "restart_ms", message.to_owned(), "raise one of them");
+        }
     }
 
     fn refuse(&mut self, section: &str, key: &str, message: String, help: &str) {
@@ -328,6 +358,14 @@ mod tests {
     fn a_filter_that_filters_nothing_is_refused() {
         let refused = from_file("[log]\nfilter = \"warn,a=b=c\"").unwrap_err().to_string();
         assert!(refused.contains("millrace.toml:2: log.filter"), "{refused}");
+    }
+
+    #[test]
+    fn restarts_without_a_pause_or_an_end_are_refused() {
+        let refused = from_file("[dataflow]\nrestart_ms = 0\nrestart_reset_ms = 0").unwrap_err().to_string();
+        assert!(refused.contains("millrace.toml:2: dataflow.restart_ms and"), "{refused}");
+        from_file("[dataflow]\nrestart_ms = 0\nrestart_reset_ms = 1").unwrap();
+        from_file("[dataflow]\nrestart_ms = 1\nrestart_reset_ms = 0").unwrap();
     }
 
     #[test]
