@@ -14,5 +14,6 @@ mod jobs_disk;
 mod jobs_failure;
 mod jobs_reads;
 mod jobs_topics;
+mod jobs_unsynced;
 mod offsets;
 mod play;

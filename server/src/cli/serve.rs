@@ -8,10 +8,10 @@ use crate::{
 };
 use millrace_engine::registry::Registry;
 use std::{
-    future::pending,
     path::{Path, PathBuf},
+    pin::pin,
 };
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 #[derive(clap::Args)]
@@ -42,7 +42,22 @@ pub(super) fn run(arguments: &Arguments, jobs: Registry) -> Exit {
 
 /// Watches over the server from its start to its end.
 async fn supervise(config: Config, jobs: Registry, ready_file: Option<PathBuf>) -> Exit {
-    let mut server = match Server::start(config, jobs).await {
+    // Before anything that takes long: a start may wait for a replay, or for space on the disk.
+    let mut told = match Told::listen() {
+        Ok(told) => told,
+        Err(error) => return fail(Exit::Machine, &format!("cannot listen to signals: {error}")),
+    };
+    let mut starting = pin!(Server::start(config, jobs));
+    let started = tokio::select! {
+        () = told.stop() => None,
+        started = &mut starting => Some(started),
+    };
+    let Some(started) = started else {
+        // What is durable stays as it is, and so it is after a kill: the next start does again what this one had begun.
+        tracing::info!("told to stop before the start was over");
+        std::process::exit(Exit::Success.code().into());
+    };
+    let mut server = match started {
         Ok(server) => server,
         Err(error) => return fail(error.exit(), &error.to_string()),
     };
@@ -54,7 +69,7 @@ async fn supervise(config: Config, jobs: Registry, ready_file: Option<PathBuf>) 
     }
     notify::ready(&format!("listening on {address}"));
     let ended = tokio::select! {
-        () = told_to_stop() => None,
+        () = told.stop() => None,
         ended = server.ended() => Some(ended),
     };
     let ended = match ended {
@@ -82,16 +97,23 @@ fn write_ready_file(path: &Path, text: &str) -> std::io::Result<()> {
     std::fs::rename(&temporary, path)
 }
 
-/// Waits for SIGTERM or SIGINT.
-async fn told_to_stop() {
-    let (Ok(mut terminate), Ok(mut interrupt)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        return pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// SIGTERM and SIGINT.
+struct Told {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Told {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// Waits for either.
+    async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
     }
 }
 

@@ -124,7 +124,8 @@ settings! {
     /// Defaults of topics, under the meaning of Kafka's settings of these names.
     topic: TopicSettings {
         /// What an acknowledgement means: "fsync" is on stable storage, "os" survives the death of the process, not that of the
-        /// machine. Groups' offsets, jobs' state and what they commit are on stable storage either way.
+        /// machine. Groups' offsets, jobs' state and what they commit are on stable storage either way; with "os" a job has to run on
+        /// all shards.
         durability: Durability = Durability::Fsync;
         /// Partitions of a topic that is created without a number (num.partitions).
         partitions: i32 = 1;

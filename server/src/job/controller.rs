@@ -97,6 +97,16 @@ pub enum JobError {
         /// What is left.
         left: usize,
     },
+    /// It would read on one shard what another has not synced.
+    #[error(
+        "a job must run on all shards where topic.durability is \"os\": what shard {without} has not synced, a power cut could take \
+         after the job has read it elsewhere. Name no shards and have at most as many as the job has key groups, or set \
+         topic.durability to \"fsync\""
+    )]
+    UnsyncedInput {
+        /// A shard that the job would not run on.
+        without: ShardId,
+    },
     /// As many jobs run as may.
     #[error("{JOBS_MAX} jobs are running, no more may")]
     TooMany,
@@ -249,7 +259,7 @@ impl Controller {
         if let Some(&named) = job.shards.iter().find(|named| **named >= shard.count()) {
             return Err(JobError::Shard { shard: named, count: shard.count() });
         }
-        placement(&plan, &job.shards, shard.count())?;
+        placement(shard, &plan, &job.shards)?;
         self.admit(&plan)?;
         if let Some(running) =
             shard.image().jobs().find(|known| known.name == job.name && known.state == JobState::Running)

@@ -1,6 +1,6 @@
 //! A shard's part in dataflow: its worker, and what goes in and out of it.
 //!
-//! One task steps the worker and carries off what it says; another takes the [messages of epochs](epochs). Nothing here waits for
+//! One task steps the worker and carries off what it says; another takes the messages of `epochs`. Nothing here waits for
 //! a disk or for another shard: what does is a task of its own, which delivers its answer to the worker and wakes it.
 
 mod attempt;

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     cluster::{CreateTopic, Job, TopicError, is_internal},
+    config::Durability,
     shard::Context,
 };
 use millrace_engine::{
@@ -34,7 +35,7 @@ pub(super) async fn begin(shard: &Context, id: JobId) -> Result<Attempt, JobErro
     // Before the changelog is read: a commit that is published later would be in the tables, and its records be read again.
     shard.epochs().settled(id).await;
     let after = shard.epochs().last_attempt(id);
-    let placement = placement(&plan, &job.shards, shard.count())?;
+    let placement = placement(shard, &plan, &job.shards)?;
     let (positions, is_restored) = restore::positions(shard, job.changelog).await?;
     let topics = topic_infos(shard, &plan);
     let splits = splits(shard, &plan, &placement, &positions).await;
@@ -106,13 +107,22 @@ pub(super) fn caught<T>(name: &str, code: impl FnOnce() -> T) -> Result<T, JobEr
 
 /// The shards that run a job: those named, or all. A server with fewer shards than before uses those of them that it has,
 /// and all if it has none of them.
-pub(super) fn placement(plan: &Plan, named: &[u16], count: u16) -> Result<Placement, JobError> {
+///
+/// Where acknowledged records are not synced, they have to be all: what a job makes of a record is synced by the journal of the shard
+/// that read it, and if that is the owner's, the record before it. Another shard's journal knows nothing of it.
+pub(super) fn placement(shard: &Context, plan: &Plan, named: &[u16]) -> Result<Placement, JobError> {
+    let count = shard.count();
     let mut shards: Vec<_> = named.iter().filter(|named| **named < count).copied().map(ShardId).collect();
     if shards.is_empty() {
         // More shards than key groups would leave some without keys.
         shards = (0..count).take(usize::from(plan.key_groups().count())).map(ShardId).collect();
     }
-    Ok(Placement::new(plan.key_groups(), shards)?)
+    let placement = Placement::new(plan.key_groups(), shards)?;
+    let without = (0..count).map(ShardId).find(|shard| placement.range_of(*shard).is_none());
+    if let (Durability::Os, Some(without)) = (shard.options().config.topic.durability, without) {
+        return Err(JobError::UnsyncedInput { without });
+    }
+    Ok(placement)
 }
 
 /// Makes the topics that a job reads and writes, unless they are there.

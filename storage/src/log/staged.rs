@@ -4,7 +4,7 @@
 //! its batches. Pieces have offsets in the staged log, and none in the partition: nobody sees them, and nothing waits
 //! for them. On commit their batches are **spliced**: they get the next offsets of the partition, and the journal gets a
 //! reference, not the bytes. A splice is durable already, by what was staged and by the commit: if its journal entry is
-//! lost, no later append to the partition was acknowledged, and after the start the same splice in the same
+//! lost, so is every later append to the partition (none was acknowledged as durable), and after the start the same splice in the same
 //! order gives the same offsets. [`SpliceMark`] tells how far that had come. It finds space however full the disk is: who
 //! stages a piece claims that first, see [`claim`](super::claim).
 //!
