@@ -12,6 +12,15 @@ fn it_stops_cleanly_when_told_to() {
     assert!(server.log().contains("\"is_clean\":true"), "{}", server.log());
 }
 
+/// So many shards take a while to start.
+#[test]
+fn it_can_be_told_to_stop_while_it_starts() {
+    let directory = tempfile::tempdir().unwrap();
+    let starting = Start::below(directory.path()).shards(24).spawn();
+    assert_eq!(starting.stop_at("recovered").code(), Some(0));
+    assert_eq!(Start::below(directory.path()).run().stop().code(), Some(0));
+}
+
 #[test]
 fn a_public_address_without_authentication_is_refused_unless_the_configuration_says_so() {
     for flag in ["--listen", "--admin-listen"] {

@@ -131,6 +131,18 @@ pub(crate) struct Starting {
 }
 
 impl Starting {
+    /// Tells it to stop as soon as its log has a line with `text`.
+    pub(crate) fn stop_at(mut self, text: &str) -> ExitStatus {
+        let mut child = self.child.take().expect("it runs until it is stopped");
+        let end = Instant::now() + PATIENCE;
+        while !fs::read_to_string(&self.log).is_ok_and(|log| log.contains(text)) {
+            assert!(Instant::now() < end, "the server does not say {text:?}");
+            sleep(Duration::from_millis(1));
+        }
+        kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+        wait(&mut child).expect("the server stops in time")
+    }
+
     /// SIGKILL, wherever it has come to.
     pub(crate) fn kill(self) {
         let mut child = self.child.expect("it runs until it is killed");
