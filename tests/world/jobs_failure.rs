@@ -155,6 +155,8 @@ fn what_can_not_run_is_refused_and_the_server_goes_on() {
     refused(job("running", &[("padding", "wide")]), "padding");
     refused(job("running", &[("pading", "1")]), "pading");
     refused(job("running", &[("to", "__consumer_offsets")]), "internal");
+    // More than the layout of its state could hold.
+    refused(job("running", &[("to", &"t".repeat(70_000))]), "70000 bytes, more than the 255");
     refused(RunJob { shards: vec![0, 2], ..job("running", &[]) }, "there is no shard 2");
     let id = run(&house, job("running", &[]));
     refused(job("running", &[]), "runs already");

@@ -29,6 +29,12 @@ async fn is_answered<R: Call>(house: &House, request: &R, version: i16) -> bool 
     timeout(WAIT, connection.call_at(request, version)).await.is_ok_and(|answer| answer.is_ok())
 }
 
+fn delete(offset: i64) -> DeleteRecordsRequest {
+    let partition = DeleteRecordsPartition { partition_index: 0, offset };
+    let topic = DeleteRecordsTopic { name: TOPIC.to_owned(), partitions: vec![partition] };
+    DeleteRecordsRequest { topics: vec![topic], ..Default::default() }
+}
+
 /// Which of the requests that show how far a partition goes are answered.
 async fn answered(house: &House) -> [bool; 4] {
     let topic = || TOPIC.to_owned();
@@ -42,14 +48,11 @@ async fn answered(house: &House) -> [bool; 4] {
     let partition = OffsetForLeaderPartition { partition: 0, current_leader_epoch: -1, leader_epoch: 0 };
     let end = OffsetForLeaderTopic { topic: topic(), partitions: vec![partition] };
     let end = OffsetForLeaderEpochRequest { topics: vec![end], ..Default::default() };
-    let partition = DeleteRecordsPartition { partition_index: 0, offset: -1 };
-    let delete = DeleteRecordsTopic { name: topic(), partitions: vec![partition] };
-    let delete = DeleteRecordsRequest { topics: vec![delete], ..Default::default() };
     [
         is_answered(house, &fetch, 12).await,
         is_answered(house, &list, 7).await,
         is_answered(house, &end, 4).await,
-        is_answered(house, &delete, 2).await,
+        is_answered(house, &delete(-1), 2).await,
     ]
 }
 
@@ -68,6 +71,8 @@ fn no_end_of_a_partition_is_told_before_what_is_committed_is_there() {
         };
         shards.on(0, publish).await.unwrap();
         assert_eq!(answered(&house).await, [false; 4], "fetch, list, end of epoch, delete");
+        assert!(is_answered(&house, &delete(0), 2).await, "what lies below the end waits for nothing");
+        assert!(!is_answered(&house, &delete(1), 2).await, "it may lie below the end that is to come");
     });
     house.crash(millrace_runtime::sim::Crash::Process);
 }
