@@ -28,13 +28,14 @@ const VALUE_LEN: usize = 20_000;
 /// How long a producer tries. The error may pass, so it tries again and again.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-fn server(device: &Device) -> Start {
+/// A server with its data on the device, with small files: there is little room for all of them.
+pub(crate) fn server(device: &Device, segment_bytes: &str) -> Start {
     Start::below(device.beside())
         .data(&device.path().join("data"))
         .shards(2)
         .set("journal.file_bytes", "1 MiB")
         .set("journal.files_max", "4")
-        .set("topic.segment_bytes", "4 MiB")
+        .set("topic.segment_bytes", segment_bytes)
 }
 
 fn cluster(server: SocketAddr) -> Cluster {
@@ -127,7 +128,7 @@ pub(crate) fn fill(ballast: &Path) {
 fn a_full_disk_refuses_and_recovers() {
     let Some(device) = Device::new(MEBIBYTES) else { return };
     let ballast = device.path().join("ballast");
-    let mut running = server(&device).run();
+    let mut running = server(&device, "4 MiB").run();
     let address = running.address;
     for topic in ["kept", "dropped"] {
         assert_eq!(running.command(&["topic", "create", topic]).0, 0);
@@ -141,7 +142,7 @@ fn a_full_disk_refuses_and_recovers() {
 
     // It starts again as it is.
     running.kill();
-    running = server(&device).listen(address).run();
+    running = server(&device, "4 MiB").listen(address).run();
     assert_eq!((read(address, "kept"), read(address, "dropped")), (kept, 300));
     kept += exhaust(address, kept);
 

@@ -2,9 +2,9 @@
 
 use crate::{
     device::Device,
-    full::fill,
+    full::{fill, server},
     oracle::{assert_rows, oracle},
-    process::{Server, Start, client, run},
+    process::{Server, client, run},
     records::read_all,
 };
 use millrace::demo::{
@@ -26,15 +26,6 @@ const FLIGHTS: usize = 40_000;
 
 /// How long the last rows may take once there is room.
 const PATIENCE: Duration = Duration::from_secs(120);
-
-fn server(device: &Device) -> Start {
-    Start::below(device.beside())
-        .data(&device.path().join("data"))
-        .shards(2)
-        .set("journal.file_bytes", "1 MiB")
-        .set("journal.files_max", "4")
-        .set("topic.segment_bytes", "1 MiB")
-}
 
 /// The rows that there are, each of them one of the oracle's, and none twice.
 fn rows(address: SocketAddr, expected: &[(String, String)]) -> Vec<(String, String)> {
@@ -70,7 +61,7 @@ fn a_job_waits_for_room_and_its_rows_are_read() {
     flights.keep(0..FLIGHTS);
     let expected = oracle(&flights).rows();
     let replay = Replay::new(flights, vec![Pace::FlatOut], FLIGHTS_PARTITIONS, BOUND_MIN as i32);
-    let mut running = server(&device).run();
+    let mut running = server(&device, "1 MiB").run();
     let address = running.address;
     client(move || async move { create_topics(address).await.unwrap() });
     let replay = std::sync::Arc::new(replay);
@@ -83,7 +74,7 @@ fn a_job_waits_for_room_and_its_rows_are_read() {
     fill(&ballast);
     let before = rows(address, &expected).len();
     running.kill();
-    running = server(&device).listen(address).run();
+    running = server(&device, "1 MiB").listen(address).run();
     let after = rows(address, &expected).len();
     println!("{before} rows of {} on the full disk, {after} after a start on it", expected.len());
     assert!(after >= before, "what was read is there");
