@@ -61,6 +61,13 @@ proptest! {
     }
 }
 
+/// News of one partition may let an epoch be voted for and show that a later one has read what is gone.
+#[test]
+fn a_vote_may_come_with_the_failure_of_a_later_epoch() {
+    let config = Config { shards: 1, is_together: true, disk_delay: 90, ..plain() };
+    World::new(config, 11_691_129_414_218_814_326).run(1_500);
+}
+
 /// The worlds do what the laws are about: epochs are committed, aborted, spliced again, void.
 #[test]
 fn worlds_meet_what_they_are_for() {

@@ -535,27 +535,26 @@ impl World {
         self.take(actions);
     }
 
+    /// Tells the coordinator. Most comes as mail does; but who votes early means to have the commit in the same frame as the
+    /// pieces, so that the coordinator hears it at once. What comes with such votes, of later epochs, has no such hurry.
     fn take(&mut self, actions: Vec<ParticipantAction>) {
-        let is_early = |action: &ParticipantAction| matches!(action, ParticipantAction::Vote(vote) if vote.pieces.is_some());
-        if actions.iter().any(is_early) {
-            // Who votes early means to have the commit in the same frame as the pieces.
-            return self.vote_and_commit(actions);
+        let mut is_early = false;
+        for action in actions {
+            match action {
+                ParticipantAction::Vote(vote) if vote.pieces.is_some() => {
+                    is_early = true;
+                    self.coordinator.vote(vote);
+                }
+                ParticipantAction::Vote(vote) => self.reports.push(Report::Vote(vote)),
+                ParticipantAction::Work(work) => self.reports.push(Report::Work(work)),
+                ParticipantAction::Fail { job, attempt, .. } => self.reports.push(Report::Fail(job, attempt)),
+            }
         }
-        self.reports.extend(actions.into_iter().map(|action| match action {
-            ParticipantAction::Vote(vote) => Report::Vote(vote),
-            ParticipantAction::Work(work) => Report::Work(work),
-            ParticipantAction::Fail { job, attempt, .. } => Report::Fail(job, attempt),
-        }));
-    }
-
-    fn vote_and_commit(&mut self, votes: Vec<ParticipantAction>) {
-        for vote in votes {
-            let ParticipantAction::Vote(vote) = vote else { panic!("{vote:?} among early votes") };
-            self.coordinator.vote(vote);
+        if is_early {
+            let mut actions = Vec::new();
+            self.coordinator.advance(self.now, &mut actions);
+            self.obey(actions);
         }
-        let mut actions = Vec::new();
-        self.coordinator.advance(self.now, &mut actions);
-        self.obey(actions);
     }
 
     /// Brings a shard up to a commit number.
