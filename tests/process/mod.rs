@@ -38,6 +38,7 @@ pub(crate) struct Start {
     shards: u16,
     listen: SocketAddr,
     variables: Vec<(String, String)>,
+    wrapper: Vec<String>,
 }
 
 impl Start {
@@ -49,7 +50,13 @@ impl Start {
             shards: 1,
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             variables: Vec::new(),
+            wrapper: Vec::new(),
         }
+    }
+
+    /// Started by another program, which becomes it: such as one that sets limits.
+    pub(crate) fn within(self, wrapper: &[&str]) -> Self {
+        Self { wrapper: wrapper.iter().map(|&word| word.to_owned()).collect(), ..self }
     }
 
     /// Keeps its data elsewhere.
@@ -105,7 +112,13 @@ impl Start {
             fs::remove_file(&ready).unwrap();
         }
         let log = File::options().create(true).append(true).open(path("log")).unwrap();
-        let child = millrace(&["serve", "--listen", &self.listen.to_string(), "--data-dir"])
+        let binary = env!("CARGO_BIN_EXE_millrace").to_owned();
+        let mut words = self.wrapper.iter().chain([&binary]);
+        let mut command = Command::new(words.next().expect("there is the binary"));
+        let child = command
+            .args(words)
+            .stdin(Stdio::null())
+            .args(["serve", "--listen", &self.listen.to_string(), "--data-dir"])
             .arg(&self.data)
             .args(["--shards", &self.shards.to_string(), "--admin-listen", "127.0.0.1:0", "--ready-file"])
             .arg(&ready)

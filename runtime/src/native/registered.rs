@@ -4,9 +4,9 @@
 //! plain memory, which is only a little slower. That is said once and counted.
 
 use super::shard::Shard;
-use crate::{AlignedBuf, BLOCK_SIZE, buffer::block_layout};
+use crate::{AlignedBuf, BLOCK_SIZE};
+use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
 use std::{
-    alloc::{alloc_zeroed, dealloc, handle_alloc_error},
     cell::{Cell, OnceCell},
     fmt, io,
     ptr::NonNull,
@@ -77,7 +77,13 @@ impl RegisteredBuffers {
         if index == BUFFERS || self.exhausted.get() {
             return None;
         }
-        let start = pool.fill(index);
+        let start = match pool.fill(index) {
+            Ok(start) => start,
+            Err(error) => {
+                self.give_up(&error);
+                return None;
+            }
+        };
         let buffers = [libc::iovec { iov_base: start.as_ptr().cast(), iov_len: BUFFER_SIZE }];
         let registered = shard.ring.with_uring(|uring| {
             // SAFETY: the memory lives as long as the pool, which the shard holds as long as its ring.
@@ -138,25 +144,36 @@ impl Pool {
     }
 
     /// The memory of a buffer that has yet to be registered.
-    fn fill(&self, index: u32) -> NonNull<u8> {
-        self.starts[index as usize]
-            .get_or_init(|| {
-                let layout = block_layout(BUFFER_SIZE);
-                // SAFETY: the layout's size is not zero.
-                let start = unsafe { alloc_zeroed(layout) };
-                Start(NonNull::new(start).unwrap_or_else(|| handle_alloc_error(layout)))
-            })
-            .0
+    fn fill(&self, index: u32) -> io::Result<NonNull<u8>> {
+        let place = &self.starts[index as usize];
+        if let Some(start) = place.get() {
+            return Ok(start.0);
+        }
+        let start = map()?;
+        // Only the shard's thread fills.
+        Ok(place.get_or_init(|| Start(start)).0)
     }
+}
+
+/// Maps zeroed memory for one buffer, in pages of the ordinary size: of a huge page, the kernel would count all 2 MiB against the
+/// limit on locked memory, for each buffer that has a part of it. The allocator's memory often lies in huge pages.
+fn map() -> io::Result<NonNull<u8>> {
+    let access = ProtFlags::READ | ProtFlags::WRITE;
+    // SAFETY: a new mapping at an address of the kernel's choice touches no memory that is in use.
+    let start = unsafe { mmap_anonymous(std::ptr::null_mut(), BUFFER_SIZE, access, MapFlags::PRIVATE)? };
+    // SAFETY: the range is the mapping just made. A kernel without huge pages refuses the advice, and needs none.
+    let _is_known = unsafe { madvise(start, BUFFER_SIZE, Advice::LinuxNoHugepage) }.is_ok();
+    Ok(NonNull::new(start.cast()).expect("a mapping is not at null"))
 }
 
 impl Drop for Pool {
     fn drop(&mut self) {
         for start in &mut self.starts {
             if let Some(start) = start.take() {
-                // SAFETY: allocated in `fill` with this layout. No slot is left, since a slot holds the pool, and the
-                // kernel holds on to the pages by itself as long as it needs them.
-                unsafe { dealloc(start.0.as_ptr(), block_layout(BUFFER_SIZE)) }
+                // SAFETY: mapped by `map` with this length. No slot is left, since a slot holds the pool, and the kernel holds
+                // on to the pages by itself as long as it needs them.
+                let unmapped = unsafe { munmap(start.0.as_ptr().cast(), BUFFER_SIZE) };
+                debug_assert_eq!(unmapped, Ok(()), "the mapping is ours");
             }
         }
     }
@@ -205,7 +222,7 @@ mod between_threads {
 
     /// A buffer for an index that the test takes for registered.
     fn buffer(pool: &Arc<Pool>, index: u32) -> AlignedBuf {
-        AlignedBuf::from_slot(pool.fill(index), BLOCK_SIZE, Slot { pool: Arc::clone(pool), index })
+        AlignedBuf::from_slot(pool.fill(index).unwrap(), BLOCK_SIZE, Slot { pool: Arc::clone(pool), index })
     }
 
     /// Buffers travel, are written by another thread, and are given back there; whoever takes them next finds nobody writing.
