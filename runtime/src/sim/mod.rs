@@ -41,7 +41,7 @@ mod task;
 mod trace;
 mod world;
 
-pub use disk::{Crash, Device, DiskHandle, DiskLatency, DiskOptions, DiskSnapshot, Fault, IoStep};
+pub use disk::{Crash, Device, DiskHandle, DiskLatency, DiskOptions, DiskRead, DiskSnapshot, Fault, IoStep};
 pub use net::NetOptions;
 pub use running::{Killed, Running};
 pub(crate) use shard::ShardContext;

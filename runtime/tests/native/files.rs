@@ -6,7 +6,14 @@ use millrace_runtime::{
     AlignedBuf, BLOCK_SIZE, File, OpenOptions, launch, random_u64, spawn, timeout, yield_now,
 };
 use proptest::prelude::*;
-use std::{io::ErrorKind, path::Path, time::Duration};
+use std::{
+    future::poll_fn,
+    io::ErrorKind,
+    path::Path,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
 use tempfile::TempDir;
 
 const BLOCK: u64 = BLOCK_SIZE as u64;
@@ -162,6 +169,95 @@ fn many_operations_are_in_flight_together() {
     });
 }
 
+/// Operations that are started together, in one poll: the ring is not entered meanwhile.
+struct Together<T>(Vec<Pin<Box<dyn Future<Output = T>>>>);
+
+impl<T> Together<T> {
+    fn new<F: Future<Output = T> + 'static>(operations: impl Iterator<Item = F>) -> Self {
+        Self(operations.map(|operation| Box::pin(operation) as _).collect())
+    }
+
+    /// Starts all, and expects none to be over at once.
+    async fn start(&mut self) {
+        let start = |cx: &mut Context<'_>| {
+            for operation in &mut self.0 {
+                assert!(operation.as_mut().poll(cx).is_pending(), "nothing is submitted yet");
+            }
+            Poll::Ready(())
+        };
+        poll_fn(start).await;
+    }
+
+    async fn finish(self) -> Vec<T> {
+        let mut outputs = Vec::new();
+        for operation in self.0 {
+            outputs.push(operation.await);
+        }
+        outputs
+    }
+}
+
+/// More at once than the submission queue takes (256): the rest waits in the backlog, in order, whether it is still wanted when its
+/// turn comes or not.
+#[test]
+fn what_the_submission_queue_does_not_take_follows() {
+    const OPERATIONS: u64 = 1500;
+    for directory in directories() {
+        run_in(&directory, async |root| {
+            let path = root.join("file");
+            let file = File::open(&path, OpenOptions::CREATE_NEW).await.unwrap();
+            file.allocate(0, OPERATIONS * BLOCK).await.unwrap();
+            let write = |n: u64| {
+                let file = file.clone();
+                async move { file.write_at(n * BLOCK, pattern(n as u8, 1).freeze()).await.unwrap() }
+            };
+            let mut writes = Together::new((0..OPERATIONS).map(write));
+            writes.start().await;
+            writes.finish().await;
+
+            let read = |n: u64| {
+                let file = file.clone();
+                async move { (n, file.read_at(n * BLOCK + n % 100, 3).await.unwrap()) }
+            };
+            let mut reads = Together::new((0..OPERATIONS).map(read));
+            reads.start().await;
+            // Some are given up before they are submitted: their memory stays until the kernel has had its turn with them.
+            let mut n = 0;
+            reads.0.retain(|_| {
+                n += 1;
+                n % 5 != 0
+            });
+            let read = reads.finish().await;
+            assert_eq!(read.len() as u64, OPERATIONS - OPERATIONS / 5);
+            for (n, bytes) in read {
+                assert_eq!(bytes, [n as u8; 3][..], "block {n}");
+            }
+        });
+    }
+}
+
+/// A shard that ends with a full backlog waits for all of it.
+#[test]
+fn a_shard_stops_with_a_backlog() {
+    const OPERATIONS: u64 = 1500;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    run_in(&directory, async |root| {
+        let path = root.join("file");
+        let file = File::open(&path, OpenOptions::CREATE_NEW).await.unwrap();
+        file.allocate(0, OPERATIONS * BLOCK).await.unwrap();
+        let write = |n: u64| {
+            let file = file.clone();
+            async move { file.write_at(n * BLOCK, pattern(1, 1).freeze()).await }
+        };
+        let mut writes = Together::new((0..OPERATIONS).map(write));
+        writes.start().await;
+        spawn(writes.finish());
+    });
+    // What was not cancelled was written; whatever became of it, nothing of it is open any more.
+    assert_eq!(descriptors_of(&path), 0);
+}
+
 /// Registered buffers are few: some are had, some refused, all work, also after they went through another thread.
 #[test]
 fn registered_buffers_go_round() {
@@ -246,10 +342,13 @@ fn a_shard_stops_with_operations_in_flight() {
             yield_now().await;
         });
     }
+    assert_eq!(descriptors_of(&path), 0, "descriptors are closed when their operations are done");
+}
+
+/// How many descriptors of the process are open on a file.
+fn descriptors_of(path: &Path) -> usize {
     let open = std::fs::read_dir("/proc/self/fd").unwrap();
-    let leaked =
-        open.filter_map(|fd| std::fs::read_link(fd.ok()?.path()).ok()).filter(|at| *at == path).count();
-    assert_eq!(leaked, 0, "descriptors are closed when their operations are done");
+    open.filter_map(|fd| std::fs::read_link(fd.ok()?.path()).ok()).filter(|at| *at == path).count()
 }
 
 #[test]

@@ -6,7 +6,7 @@ use crate::{
 };
 use millrace_runtime::{
     File, OpenOptions, fs,
-    sim::{Crash, Device, DiskOptions, Fault, NodeOptions, World, WorldOptions},
+    sim::{Crash, Device, DiskOptions, DiskRead, Fault, NodeOptions, World, WorldOptions},
 };
 use std::{collections::BTreeSet, io, path::Path, time::Duration};
 
@@ -230,4 +230,25 @@ fn opening_and_names_follow_the_operating_system() {
         fs::remove_dir_all(Path::new("/d")).await.expect("a removal");
         assert!(!fs::exists(Path::new("/d/e")).await.expect("an answer"));
     });
+}
+
+#[test]
+fn what_is_open_and_what_is_read_can_be_seen() {
+    let (world, node) = one_node(6, Device::Fua);
+    let disk = world.disk(node);
+    let file = world.block_on(node, durable_file("/a", 4, 1));
+    world.block_on(node, durable_file("/b", 1, 1));
+    assert_eq!(disk.open_files(), [Path::new("/a")]);
+    let read = async |position, len| drop(file.read_at(position, len).await.expect("a read"));
+    world.block_on(node, read(0, 1));
+    assert_eq!(disk.reads(), [], "nobody asked");
+    disk.note_reads();
+    world.block_on(node, async {
+        read(10, 5000).await;
+        read(4096, 1).await;
+    });
+    let read = |position, len| DiskRead { path: "/a".into(), position, len };
+    assert_eq!(disk.reads(), [read(10, 5000), read(4096, 1)]);
+    drop(file);
+    assert_eq!(disk.open_files(), [] as [&Path; 0]);
 }

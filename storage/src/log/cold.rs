@@ -186,9 +186,16 @@ impl LogInner {
         offset: Offset,
         len: usize,
     ) -> Result<Window, ReadError> {
-        let found = self.with_index(source.base, |index| index.before_offset(offset)).await?.flatten();
-        let (mut first, mut position) = found.unwrap_or((source.base, SEGMENT_HEADER_LEN));
-        let mut trusts_index = true;
+        let start = (source.base, SEGMENT_HEADER_LEN);
+        // The first batch is where it is in every segment. Whoever reads a log from its start waits for no index, which of a
+        // segment that is not sealed may have to be made of all its batches.
+        let mut trusts_index = offset > source.base;
+        let found = if trusts_index {
+            self.with_index(source.base, |index| index.before_offset(offset)).await?.flatten()
+        } else {
+            None
+        };
+        let (mut first, mut position) = found.unwrap_or(start);
         loop {
             match source.window(first, position, len).await {
                 Ok(window) if window.next > offset => return Ok(window),
@@ -197,7 +204,7 @@ impl LogInner {
                 Err(ReadError::Corrupt(_)) if trusts_index => {
                     trusts_index = false;
                     self.distrust_index(source).await;
-                    (first, position) = (source.base, SEGMENT_HEADER_LEN);
+                    (first, position) = start;
                 }
                 Err(error) => return Err(error),
             }

@@ -7,6 +7,7 @@
 
 mod acts;
 mod batches;
+mod cold;
 mod commits;
 mod damage;
 mod drive;

@@ -25,7 +25,7 @@ mod volume;
 
 pub use fault::Fault;
 pub(crate) use operation::{Handle, Operation, Outcome};
-pub use outside::{DiskHandle, DiskSnapshot};
+pub use outside::{DiskHandle, DiskRead, DiskSnapshot};
 pub(crate) use session::{DiskSession, pages};
 
 use super::{
@@ -137,6 +137,8 @@ pub(crate) struct Disk {
     faults: RefCell<Faults>,
     in_flight: RefCell<BTreeMap<u64, InFlight>>,
     steps: Cell<u64>,
+    /// What was read, if somebody wants to know.
+    reads: RefCell<Option<Vec<DiskRead>>>,
     crash_at: Cell<Option<(IoStep, Crash)>>,
     /// Rises with every crash, so that handles and locks of an earlier life can tell.
     life: Cell<u64>,
@@ -160,6 +162,7 @@ impl Disk {
             faults: RefCell::default(),
             in_flight: RefCell::default(),
             steps: Cell::new(0),
+            reads: RefCell::default(),
             crash_at: Cell::new(None),
             life: Cell::new(0),
             holders: Cell::new(0),
@@ -193,6 +196,11 @@ impl Disk {
         let number = kernel.number();
         let [kind, subject, digest] = operation.digest();
         kernel.note(What::DiskSubmit, [(u64::from(self.node) << 8) | kind, number, subject, digest]);
+        if let (Operation::Read { file, position, len }, Some(reads)) =
+            (&operation, &mut *self.reads.borrow_mut())
+        {
+            reads.push(DiskRead { path: file.path.clone(), position: *position, len: *len });
+        }
         let slot = Rc::<Slot>::default();
         let as_of = self.volume.borrow().seq();
         self.in_flight.borrow_mut().insert(number, InFlight { operation, as_of, slot: Rc::clone(&slot) });

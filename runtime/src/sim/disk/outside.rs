@@ -11,6 +11,17 @@ use std::{
 /// A node's disk, seen from outside. What it shows is what a read would see.
 pub struct DiskHandle(pub(crate) Rc<Disk>);
 
+/// A read that was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiskRead {
+    /// The file, as it was opened.
+    pub path: PathBuf,
+    /// Where it begins, in bytes.
+    pub position: u64,
+    /// Bytes asked for.
+    pub len: usize,
+}
+
 /// A disk's whole content at one moment, with what of it was durable. Cheap: pages are shared.
 #[derive(Clone)]
 pub struct DiskSnapshot(Volume);
@@ -20,6 +31,25 @@ impl DiskHandle {
     #[must_use]
     pub fn files(&self) -> Vec<PathBuf> {
         self.0.volume.borrow().tree().files().into_iter().map(|(path, _)| path.into()).collect()
+    }
+
+    /// The path of every file that a process has open, sorted.
+    #[must_use]
+    pub fn open_files(&self) -> Vec<PathBuf> {
+        let volume = self.0.volume.borrow();
+        let files = volume.tree().files().into_iter();
+        files.filter(|(_, file)| volume.is_open(*file)).map(|(path, _)| path.into()).collect()
+    }
+
+    /// From now on notes what processes read, until [`DiskHandle::reads`] is asked.
+    pub fn note_reads(&self) {
+        *self.0.reads.borrow_mut() = Some(Vec::new());
+    }
+
+    /// What processes have read of files since [`DiskHandle::note_reads`], in the order in which it was asked for.
+    #[must_use]
+    pub fn reads(&self) -> Vec<DiskRead> {
+        self.0.reads.take().unwrap_or_default()
     }
 
     /// The bytes of a file.

@@ -278,6 +278,11 @@ impl Volume {
         self.files.values().any(|state| state.open > 0)
     }
 
+    /// Whether a process has this file open.
+    pub(crate) fn is_open(&self, file: u64) -> bool {
+        self.files.get(&file).is_some_and(|state| state.open > 0)
+    }
+
     /// Every process is gone: so are their handles and locks.
     pub(crate) fn close_all(&mut self) {
         for state in self.files.values_mut() {
