@@ -17,6 +17,10 @@ pub const FRAME_MAX_DEFAULT: usize = 100 << 20;
 /// The shortest frame that can be a message: a response's correlation id.
 const FRAME_MIN: usize = 4;
 
+/// When one part in so many of a small frame has come, memory is taken for all of it, so that it need not be moved as it grows. A
+/// peer that has sent less is not believed yet.
+const SHOWN_PART: usize = 4;
+
 /// Bytes of a frame's length.
 const LENGTH_SIZE: usize = 4;
 
@@ -97,7 +101,12 @@ impl FrameSplitter {
                 None => return Ok(None),
             },
         };
-        self.buffer.extend_from_slice(take(chunk, len - self.buffer.len()));
+        let bytes = take(chunk, len - self.buffer.len());
+        let missing = len - self.buffer.len();
+        if self.buffer.len() + bytes.len() >= len / SHOWN_PART {
+            self.buffer.reserve(missing);
+        }
+        self.buffer.extend_from_slice(bytes);
         if self.buffer.len() < len {
             return Ok(None);
         }
@@ -283,6 +292,26 @@ mod tests {
         assert_eq!(next(-1), Err(FrameError::TooShort { len: -1 }));
         assert_eq!(next(3), Err(FrameError::TooShort { len: 3 }));
         assert_eq!(next(1000), Ok(None));
+    }
+
+    #[test]
+    fn memory_for_a_small_frame_follows_what_has_come() {
+        let mut splitter = FrameSplitter::new(1 << 20);
+        assert_eq!(splitter.next(&mut &(60_000_u32).to_be_bytes()[..]), Ok(None));
+        assert_eq!(splitter.buffer.capacity(), 0, "the length is a claim");
+        let frame = [7; 60_000];
+        for (from, to) in [(0, 1), (1, 5000), (5000, 14_999)] {
+            assert_eq!(splitter.next(&mut &frame[from..to]), Ok(None));
+            let capacity = splitter.buffer.capacity();
+            assert!(capacity < 3 * to + 100, "{capacity} bytes for {to} of 60,000");
+        }
+        assert_eq!(splitter.next(&mut &frame[14_999..15_000]), Ok(None));
+        let start = splitter.buffer.as_ptr();
+        assert_eq!(splitter.next(&mut &frame[15_000..40_000]), Ok(None));
+        let Ok(Some(Split::Frame(whole))) = splitter.next(&mut &frame[40_000..]) else {
+            panic!("it is whole")
+        };
+        assert!(whole == frame[..] && whole.as_ptr() == start, "it stays where it is");
     }
 
     #[test]

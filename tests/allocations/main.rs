@@ -1,12 +1,12 @@
-//! What a produced batch costs the real server in memory, under an allocator that counts: nothing per record, and no copy
-//! beside the one in the tail.
-//!
-//! Everything that a copy could be written to is either allocated for it, which is counted here, or used again and again: the
-//! buffers that the kernel receives into, and the journal's frame.
+//! What a produced batch costs the real server in memory: allocations, under an allocator that counts, and copies of its records,
+//! under a `memcpy` that counts. Nothing is done per record; a batch is copied once into its partition's tail, a small one once
+//! more into the journal's frame, and the request around it, if that is small, once out of the buffers that the kernel
+//! receives into. Nothing is copied between shards.
 
 #![expect(clippy::unwrap_used, reason = "an error ends the test")]
-#![expect(clippy::disallowed_macros, reason = "what a shard allocates is counted on its thread")]
+#![expect(clippy::disallowed_macros, reason = "what a shard allocates and copies is counted on its thread")]
 
+mod copies;
 mod counting;
 mod producer;
 
@@ -16,7 +16,7 @@ use millrace::{
     embed::Server,
 };
 use millrace_engine::registry::Registry;
-use producer::Batch;
+use producer::{Batch, TOPIC};
 
 #[global_allocator]
 static ALLOCATOR: counting::Counting = counting::Counting;
@@ -25,53 +25,101 @@ static ALLOCATOR: counting::Counting = counting::Counting;
 const WARM_UP: u32 = 100;
 const BATCHES: u32 = 200;
 
-/// What the shard allocates for a batch, on average, when they come one at a time.
+/// Batches of which copies are counted, and connections that are made until one has arrived on either shard.
+const BATCHES_COPIED: u32 = 50;
+const CONNECTIONS_MAX: u32 = 60;
+
+/// What a shard spends on a batch, on average, when they come one at a time.
 #[derive(Clone, Copy, Debug)]
 struct PerBatch {
     allocations: f64,
     bytes: f64,
+    /// How often the batch's records are copied.
+    copies: f64,
 }
 
-/// Sends all batches over and over, each time as often, and tells what each cost.
-fn per_batch(batches: Vec<Batch>) -> Vec<PerBatch> {
-    let data = tempfile::tempdir().unwrap();
-    let control = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    control.block_on(async {
+struct House {
+    server: Server,
+    _data: tempfile::TempDir,
+}
+
+impl House {
+    async fn start(shards: u16) -> Self {
+        let data = tempfile::tempdir().unwrap();
         let mut config = Config::default();
         config.server.listen = "127.0.0.1:0".parse().unwrap();
         config.server.admin_listen = "127.0.0.1:0".parse().unwrap();
         config.server.data_dirs = vec![data.path().join("data")];
-        config.server.shards = Auto::Given(1);
+        config.server.shards = Auto::Given(shards);
         config.runtime.pin = Pin::Never;
         config.runtime.spin_us = 0;
         let server = Server::start(config, Registry::new()).await.unwrap();
-        let address = server.address();
-        // The counters are the thread's own, and these closures run on the shard's thread.
-        let counts = || server.shards().on(0, |_| counting::of_this_thread());
-        let mut costs = Vec::new();
-        for batch in batches {
-            let send = |times| {
-                let batch = batch.clone();
-                tokio::task::spawn_blocking(move || producer::send(address, batch, times))
-            };
-            send(WARM_UP).await.unwrap();
-            let before = counts().await.unwrap();
-            send(BATCHES).await.unwrap();
-            let Counts { calls, bytes } = counts().await.unwrap() - before;
-            let each = f64::from(BATCHES);
-            costs.push(PerBatch { allocations: calls as f64 / each, bytes: bytes as f64 / each });
-        }
-        server.stop().await.unwrap();
-        costs
-    })
+        Self { server, _data: data }
+    }
+
+    /// Sends a batch so often, over one connection.
+    async fn send(&self, batch: &Batch, times: u32) {
+        let (address, batch) = (self.server.address(), batch.clone());
+        tokio::task::spawn_blocking(move || producer::send(address, batch, times)).await.unwrap();
+    }
+
+    /// The counters are a thread's own, and the closure runs on the shard's thread.
+    async fn counts(&self) -> Vec<(Counts, u64)> {
+        let counts = |_| (counting::of_this_thread(), copies::marked_bytes_of_this_thread());
+        self.server.shards().on_all(counts).await.unwrap()
+    }
+
+    /// Sends a batch so often, and tells what each cost, on each shard.
+    async fn cost(&self, batch: &Batch, times: u32) -> Vec<PerBatch> {
+        let before = self.counts().await;
+        self.send(batch, times).await;
+        let after = self.counts().await;
+        let times = f64::from(times);
+        let cost = after.into_iter().zip(before).map(|((after, marked), (before, marked_before))| {
+            let Counts { calls, bytes } = after - before;
+            PerBatch {
+                allocations: calls as f64 / times,
+                bytes: bytes as f64 / times,
+                copies: (marked - marked_before) as f64 / times / batch.marked_len() as f64,
+            }
+        });
+        cost.collect()
+    }
+
+    /// The shard that owns the partition that batches go to.
+    async fn owner(&self) -> usize {
+        let owner = |shard: millrace::shard::Context| {
+            let topic = shard.image().topic(TOPIC).unwrap().id;
+            shard.owner(topic, 0).index()
+        };
+        self.server.shards().on(0, owner).await.unwrap()
+    }
+}
+
+fn run<T>(test: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test)
+}
+
+/// Whether records are copied so often, but for what a tail's new chunk takes over of the block that its first batch begins in.
+fn is_about(copies: f64, times: f64) -> bool {
+    (times - 0.02..times + 0.05).contains(&copies)
 }
 
 #[test]
 fn no_allocation_depends_on_the_number_of_records_and_the_tail_is_the_only_copy() {
     const LEN: usize = 16 << 10;
     const LONG: usize = 60 << 10;
-    let costs = per_batch(vec![Batch::of(1, LEN), Batch::of(1000, LEN), Batch::of(1, LONG)]);
-    let [one, thousand, long] = costs[..] else { panic!("one for each: {costs:?}") };
+    let batches = [Batch::of(1, LEN), Batch::of(1000, LEN), Batch::of(1, LONG)];
+    let [one, thousand, long] = run(async {
+        let house = House::start(1).await;
+        let mut costs = Vec::new();
+        for batch in &batches {
+            house.send(batch, WARM_UP).await;
+            costs.extend(house.cost(batch, BATCHES).await);
+        }
+        house.server.stop().await.unwrap();
+        <[PerBatch; 3]>::try_from(costs).unwrap()
+    });
     println!("one record: {one:?}, a thousand: {thousand:?}, a long one: {long:?}");
     // The shard does other things meanwhile (it sleeps, it writes segments), about as often in both cases.
     assert!((one.allocations - thousand.allocations).abs() < 20.0, "{one:?} and {thousand:?}");
@@ -82,4 +130,53 @@ fn no_allocation_depends_on_the_number_of_records_and_the_tail_is_the_only_copy(
         assert!(cost.bytes < times_max * len as f64, "{cost:?} for batches of {len} bytes");
         assert!(cost.bytes > len as f64, "{cost:?}: what the tail takes is counted");
     }
+    // Out of the receive buffers, into the tail, into the journal's frame.
+    assert!(is_about(one.copies, 3.0) && is_about(long.copies, 3.0), "{one:?}, {long:?}");
+}
+
+#[test]
+fn large_requests_are_received_in_place() {
+    let cost = run(async {
+        let house = House::start(1).await;
+        let batch = Batch::of(1, 900 << 10);
+        house.send(&batch, 5).await;
+        let cost = house.cost(&batch, 30).await[0];
+        house.server.stop().await.unwrap();
+        cost
+    });
+    println!("{cost:?}");
+    // Into the tail, from where it goes to the segment; and what comes with the request's length, one buffer of 16 KiB. The first
+    // on a connection finds up to 32 of them filled.
+    assert!((0.98..1.08).contains(&cost.copies), "{cost:?}");
+}
+
+#[test]
+fn records_go_to_the_shard_that_owns_their_partition_without_a_copy() {
+    let batch = Batch::of(1, 32 << 10);
+    let costs = run(async {
+        let house = House::start(2).await;
+        house.send(&batch, WARM_UP).await;
+        let owner = house.owner().await;
+        // Where a connection arrives is the kernel's choice.
+        let (mut at_home, mut elsewhere) = (None, None);
+        for _ in 0..CONNECTIONS_MAX {
+            let costs = house.cost(&batch, BATCHES_COPIED).await;
+            let (own, other) = (costs[owner], costs[1 - owner]);
+            if other.copies == 0.0 {
+                at_home = Some(own);
+            } else {
+                elsewhere = Some((own, other));
+            }
+            if at_home.is_some() && elsewhere.is_some() {
+                break;
+            }
+        }
+        house.server.stop().await.unwrap();
+        at_home.zip(elsewhere)
+    });
+    let (at_home, (own, other)) = costs.expect("connections arrive on both shards");
+    println!("at home: {at_home:?}, from elsewhere: {own:?} there, {other:?} where it was received");
+    assert!(is_about(at_home.copies, 3.0), "{at_home:?}");
+    assert!(is_about(other.copies, 1.0), "out of the receive buffers: {other:?}");
+    assert!(is_about(own.copies, 2.0), "into the tail and the journal's frame: {own:?}");
 }

@@ -1,5 +1,6 @@
 //! A producer that sends a batch, waits for the answer, and sends the next.
 
+use crate::copies::MARK;
 use bytes::Bytes;
 use millrace_net::{
     client::{Cluster, ClusterOptions},
@@ -13,25 +14,33 @@ use millrace_record::{BatchMeta, Codec, Compressor, Headers, KafkaBatchBuilder};
 use millrace_runtime::{LaunchOptions, Pinning, Stream, launch, unix_millis};
 use std::{net::SocketAddr, time::Duration};
 
-const TOPIC: &str = "counted";
+pub(crate) const TOPIC: &str = "counted";
 const VERSION: i16 = 9;
 
 /// A batch as it is sent.
 #[derive(Clone)]
-pub(crate) struct Batch(Bytes);
+pub(crate) struct Batch {
+    bytes: Bytes,
+    marked_len: usize,
+}
 
 impl Batch {
     /// So many records of equal length in about so many bytes.
     pub(crate) fn of(records: usize, len: usize) -> Self {
         let mut builder = KafkaBatchBuilder::new(2 * len);
         // Each record has about eight bytes of its own beside its value.
-        let value = vec![7; (len / records).saturating_sub(8)];
+        let value = vec![MARK; (len / records).saturating_sub(8)];
         for _ in 0..records {
             builder.push(unix_millis(), None, Some(&value), Headers::EMPTY).unwrap();
         }
         let mut batch = Vec::new();
         builder.finish(&BatchMeta::PLAIN, Codec::None, &mut Compressor::new(), &mut batch).unwrap();
-        Self(batch.into())
+        Self { bytes: batch.into(), marked_len: records * value.len() }
+    }
+
+    /// Bytes of its records' values.
+    pub(crate) fn marked_len(&self) -> usize {
+        self.marked_len
     }
 }
 
@@ -39,7 +48,7 @@ impl Batch {
 pub(crate) fn send(address: SocketAddr, batch: Batch, times: u32) {
     let options = LaunchOptions { pinning: Pinning::Never, spin: Duration::ZERO, ..LaunchOptions::default() };
     let launched = launch(&options, move |_| {
-        let records = RecordSet::from(batch.0.clone());
+        let records = RecordSet::from(batch.bytes.clone());
         async move {
             // The topic comes into being by being asked for.
             let cluster = Cluster::new(vec![address], ClusterOptions::default());

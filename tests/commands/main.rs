@@ -12,6 +12,7 @@
 mod process;
 
 mod check;
+mod idle;
 mod limits;
 mod metrics;
 mod serve;

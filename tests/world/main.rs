@@ -15,5 +15,6 @@ mod jobs_failure;
 mod jobs_reads;
 mod jobs_topics;
 mod jobs_unsynced;
+mod lag;
 mod offsets;
 mod play;

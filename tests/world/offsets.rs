@@ -21,7 +21,7 @@ use millrace_net::{
 use millrace_runtime::{sim::Device, sleep};
 use std::time::Duration;
 
-async fn connect(house: &House) -> Connection {
+pub(crate) async fn connect(house: &House) -> Connection {
     let connection = Connection::connect(house.address(), ConnectionOptions::default()).await.unwrap();
     // This makes the topic that keeps offsets; it is there when the coordinator is.
     let request = FindCoordinatorRequest { key: "any".to_owned(), ..Default::default() };
@@ -74,7 +74,7 @@ async fn committed(connection: &Connection, group: &str) -> i64 {
 }
 
 /// Joins a group for half an hour of silence; gives the member's id.
-async fn join(connection: &Connection, group: &str) -> String {
+pub(crate) async fn join(connection: &Connection, group: &str) -> String {
     let protocol = JoinGroupRequestProtocol { name: "range".to_owned(), metadata: Bytes::new() };
     let request = JoinGroupRequest {
         group_id: group.to_owned(),

@@ -256,7 +256,7 @@ impl SourceReader {
 
     /// Records that readers may see and this task has not read, over all partitions.
     pub(crate) fn lag(&self) -> u64 {
-        self.splits.iter().map(|split| (split.high_watermark - split.position).max(0).cast_unsigned()).sum()
+        self.splits.iter().map(Split::lag).sum()
     }
 
     fn demand(&mut self, index: usize) {
@@ -280,6 +280,14 @@ impl SourceReader {
 impl Split {
     fn is_ended(&self) -> bool {
         self.queue.is_empty() && self.position >= self.until
+    }
+
+    /// Records that readers may see and that were not taken; those of the first batch count one by one.
+    fn lag(&self) -> u64 {
+        let first = self.queue.front().map(|first| first.batch.batch.header().base_offset);
+        let taken = first.zip(self.taken).map(|(base, taken)| base + i64::from(taken));
+        let next = taken.map_or(self.position, |taken| taken.max(self.position));
+        (self.high_watermark - next).max(0).cast_unsigned()
     }
 }
 

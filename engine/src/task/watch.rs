@@ -1,4 +1,4 @@
-//! What a watchdog may look at while a shard is busy: which operator has been running since when, at which record.
+//! What a watchdog may look at while a shard is busy: which chain of operators has been running since when, at which record.
 
 use std::sync::{
     Arc, Mutex, PoisonError,
@@ -25,7 +25,7 @@ struct Inner {
 /// A call that is being made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Running {
-    /// The task's name: its operators.
+    /// The task's name: the operators of its chain, in order.
     pub task: String,
     /// When the call began, in nanoseconds of the runtime's monotonic clock.
     pub since_ns: u64,

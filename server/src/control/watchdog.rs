@@ -1,4 +1,5 @@
-//! Names the operator and the record that hold a shard up: user code that runs long takes the whole shard's time.
+//! Names the chain of operators and the record that hold a shard up: user code that runs long takes the whole shard's time. Which
+//! operator of the chain it is can't be told: a chain is one loop, and a note at each step from one to the next would cost every record.
 
 use super::Shards;
 use std::time::Duration;
