@@ -31,8 +31,21 @@ pub(crate) fn run(arguments: &[&str]) -> (i32, String, String) {
     (status.code().unwrap(), text(stdout), text(stderr))
 }
 
+/// A process that does not outlive its test.
+pub(crate) struct Guarded(pub(crate) Child);
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
 /// How a server is started.
 pub(crate) struct Start {
+    binary: String,
+    flags: Vec<String>,
     directory: PathBuf,
     data: PathBuf,
     shards: u16,
@@ -45,6 +58,8 @@ impl Start {
     /// A server whose files are all below `directory`.
     pub(crate) fn below(directory: &Path) -> Self {
         Self {
+            binary: env!("CARGO_BIN_EXE_millrace").to_owned(),
+            flags: Vec::new(),
             directory: directory.to_owned(),
             data: directory.join("data"),
             shards: 1,
@@ -57,6 +72,17 @@ impl Start {
     /// Started by another program, which becomes it: such as one that sets limits.
     pub(crate) fn within(self, wrapper: &[&str]) -> Self {
         Self { wrapper: wrapper.iter().map(|&word| word.to_owned()).collect(), ..self }
+    }
+
+    /// Another program with Millrace's command line.
+    pub(crate) fn binary(self, binary: &Path) -> Self {
+        Self { binary: binary.to_str().unwrap().to_owned(), ..self }
+    }
+
+    /// A flag of `serve`.
+    pub(crate) fn flag(mut self, name: &str, value: &str) -> Self {
+        self.flags.extend([name.to_owned(), value.to_owned()]);
+        self
     }
 
     /// Keeps its data elsewhere.
@@ -112,14 +138,14 @@ impl Start {
             fs::remove_file(&ready).unwrap();
         }
         let log = File::options().create(true).append(true).open(path("log")).unwrap();
-        let binary = env!("CARGO_BIN_EXE_millrace").to_owned();
-        let mut words = self.wrapper.iter().chain([&binary]);
+        let mut words = self.wrapper.iter().chain([&self.binary]);
         let mut command = Command::new(words.next().expect("there is the binary"));
         let child = command
             .args(words)
-            .stdin(Stdio::null())
             .args(["serve", "--listen", &self.listen.to_string(), "--data-dir"])
             .arg(&self.data)
+            .args(&self.flags)
+            .stdin(Stdio::null())
             .args(["--shards", &self.shards.to_string(), "--admin-listen", "127.0.0.1:0", "--ready-file"])
             .arg(&ready)
             // Tests share the cores.
@@ -275,7 +301,7 @@ impl Drop for Server {
 }
 
 /// Waits for a process to end; kills it when that takes too long.
-fn wait(child: &mut Child) -> Option<ExitStatus> {
+pub(crate) fn wait(child: &mut Child) -> Option<ExitStatus> {
     let end = Instant::now() + PATIENCE;
     while Instant::now() < end {
         if let Some(status) = child.try_wait().unwrap() {
