@@ -50,20 +50,18 @@ fn server(directory: &Path, kill: u32) -> Start {
         .set("topic.segment_bytes", "1 MiB")
 }
 
-/// The admin interface of a server, as it told when it started.
-fn admin_address(server: &Server) -> String {
-    let end = Instant::now() + PATIENCE;
-    while Instant::now() < end {
-        let log = server.log();
-        let lines = log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-        let mut told = lines.filter(|line| line["fields"]["message"] == "admin interface");
-        let told = told.next_back();
-        if let Some(address) = told.and_then(|line| line["fields"]["address"].as_str().map(str::to_owned)) {
-            return address;
+/// Waits until a server has all rows, each once.
+pub(crate) fn wait_for_rows(running: &Server, expected: &[(String, String)]) {
+    let (address, end) = (running.address, Instant::now() + PATIENCE);
+    loop {
+        let rows = client(move || read_all(address, DELAYS_TOPIC, DELAYS_PARTITIONS));
+        assert!(rows.len() <= expected.len(), "{} rows, not {}", rows.len(), expected.len());
+        if rows.len() == expected.len() {
+            return assert_rows(&rows, expected);
         }
-        sleep(Duration::from_millis(5));
+        assert!(Instant::now() < end, "{} rows of {}\n{}", rows.len(), expected.len(), running.log());
+        sleep(Duration::from_millis(100));
     }
-    panic!("no admin interface");
 }
 
 #[test]
@@ -78,7 +76,7 @@ fn every_row_is_written_once_whatever_is_killed() {
     let mut running = server(directory.path(), 0).run();
     let address = running.address;
     client(move || async move { create_topics(address).await.unwrap() });
-    let (code, told, error) = run(&["job", "run", JOB, "--admin", &admin_address(&running)]);
+    let (code, told, error) = run(&["job", "run", JOB, "--admin", &running.admin_address().to_string()]);
     assert_eq!(code, 0, "{told}{error}");
 
     let year = PACE.mul_f64(f64::from(times) * FLIGHTS as f64 / count as f64);
@@ -102,19 +100,9 @@ fn every_row_is_written_once_whatever_is_killed() {
         println!("kill {kill}, fed: {}, once more: {while_recovering}", feeding.is_finished());
     }
     feeding.join().unwrap();
-    let end = Instant::now() + PATIENCE;
-    let rows = loop {
-        let rows = client(move || read_all(address, DELAYS_TOPIC, DELAYS_PARTITIONS));
-        assert!(rows.len() <= expected.len(), "{} rows, not {}", rows.len(), expected.len());
-        if rows.len() == expected.len() {
-            break rows;
-        }
-        assert!(Instant::now() < end, "{} rows of {}\n{}", rows.len(), expected.len(), running.log());
-        sleep(Duration::from_millis(100));
-    };
-    assert_rows(&rows, &expected);
+    wait_for_rows(&running, &expected);
     assert_eq!(client(move || read_all(address, LATE_TOPIC, 1)), [], "none is late with this bound");
-    println!("{times} kills, {count} flights, {} rows, each once", rows.len());
+    println!("{times} kills, {count} flights, {} rows, each once", expected.len());
     // A stop is clean, and what it leaves is the same again.
     assert_eq!(running.stop().code(), Some(0));
     let running = server(directory.path(), 2).listen(address).run();

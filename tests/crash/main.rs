@@ -24,4 +24,5 @@ mod kills;
 mod ledger;
 mod load;
 mod power;
+mod stops;
 mod unsynced;
