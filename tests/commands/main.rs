@@ -12,8 +12,13 @@
 mod process;
 
 mod check;
+mod completions;
+mod config;
+mod demo;
 mod idle;
+mod job;
 mod limits;
 mod metrics;
 mod serve;
+mod terminal;
 mod topic;

@@ -1,7 +1,12 @@
 //! `millrace serve`: its start, its refusals and its end.
 
-use crate::process::{Start, run};
-use std::{os::unix::net::UnixDatagram, time::Duration};
+use crate::process::{Start, client, run};
+use millrace_net::{
+    client::{Cluster, ClusterOptions},
+    kafka::find_coordinator::FindCoordinatorRequest,
+};
+use millrace_runtime::Instant;
+use std::{net::SocketAddr, os::unix::net::UnixDatagram, time::Duration};
 
 #[test]
 fn it_stops_cleanly_when_told_to() {
@@ -73,4 +78,52 @@ fn a_service_manager_hears_of_the_start_and_the_stop() {
     assert_eq!(hear(), format!("READY=1\nSTATUS=listening on {}\n", server.address));
     assert_eq!(server.stop().code(), Some(0));
     assert!(hear().starts_with("STOPPING=1\n"));
+}
+
+/// The broker that a client is told of which connects to `address`, by Metadata and by FindCoordinator.
+fn told_at(address: SocketAddr) -> [(String, i32); 2] {
+    client(move || async move {
+        let cluster = Cluster::new(vec![address], ClusterOptions::default());
+        let metadata = cluster.metadata(None, false).await.unwrap();
+        assert_eq!(metadata.brokers.len(), 1);
+        let asked = FindCoordinatorRequest {
+            key: "group".to_owned(),
+            coordinator_keys: vec!["group".to_owned()],
+            ..FindCoordinatorRequest::default()
+        };
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let coordinator = cluster.call_any(deadline, &asked).await.unwrap().coordinators.remove(0);
+        let broker = &metadata.brokers[0];
+        [(broker.host.clone(), broker.port), (coordinator.host, coordinator.port)]
+    })
+}
+
+#[test]
+fn clients_are_told_to_come_back_to_the_advertised_address() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Start::below(directory.path()).flag("--advertise", "broker.example:19092").run();
+    assert_eq!(
+        told_at(server.address),
+        [("broker.example".to_owned(), 19092), ("broker.example".to_owned(), 19092)]
+    );
+    let (code, _, stderr) = run(&["serve", "--advertise", "broker.example"]);
+    assert_eq!(code, 78);
+    assert!(stderr.contains("--advertise") && stderr.contains("no port"), "{stderr}");
+}
+
+/// A server that listens on several addresses has no other way to name the one that its client can reach.
+#[test]
+fn by_default_clients_are_told_the_address_that_they_have_reached() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Start::below(directory.path())
+        .shards(2)
+        .listen(([0, 0, 0, 0], 0).into())
+        .set("server.allow_public_without_authentication", "true")
+        .run();
+    let port = server.address.port();
+    for host in [[127, 0, 0, 1], [127, 0, 0, 2]] {
+        let reached = SocketAddr::from((host, port));
+        let told = (reached.ip().to_string(), i32::from(port));
+        assert_eq!(told_at(reached), [told.clone(), told]);
+    }
 }

@@ -1,5 +1,6 @@
 //! `millrace completions`.
 
+use super::output;
 use crate::exit::Exit;
 use clap_complete::{Shell, generate};
 
@@ -10,6 +11,9 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments, command: &mut clap::Command) -> Exit {
-    generate(arguments.shell, command, "millrace", &mut std::io::stdout());
+    // Not to standard output itself: who generates panics if it is closed, as by `head`.
+    let mut script = Vec::new();
+    generate(arguments.shell, command, "millrace", &mut script);
+    output::put(String::from_utf8_lossy(&script).trim_end());
     Exit::Success
 }

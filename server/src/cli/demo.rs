@@ -15,6 +15,9 @@ pub(super) struct Arguments {
     /// How long the first pass over the year takes, in seconds.
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
     year_seconds: u64,
+    /// Only the first N days of the year, at the same pace.
+    #[arg(long, value_name = "N", default_value_t = demo::data::YEAR_DAYS, value_parser = clap::value_parser!(u16).range(1..=i64::from(demo::data::YEAR_DAYS)))]
+    days: u16,
     /// Number of shards; by default one for each core.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     shards: Option<u16>,
@@ -40,6 +43,7 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
     demo::run(&Options {
         is_stay: arguments.stay,
         year: Duration::from_secs(arguments.year_seconds),
+        days: arguments.days,
         shards: arguments.shards,
         data_dir: arguments.data_dir.clone(),
         is_json: arguments.json,

@@ -7,6 +7,7 @@ use crate::{
     exit::Exit,
     job::{JobStatus, OperatorStatus, Phase, TaskStatus},
 };
+use clap::builder::NonEmptyStringValueParser;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, time::Duration};
@@ -63,6 +64,7 @@ pub(super) struct List {
 #[derive(clap::Args)]
 pub(super) struct Describe {
     /// The job's number, or its name.
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
     job: String,
     #[command(flatten)]
     target: Target,
@@ -71,6 +73,7 @@ pub(super) struct Describe {
 #[derive(clap::Args)]
 pub(super) struct Change {
     /// The job's number, or its name.
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
     job: String,
     #[command(flatten)]
     target: Target,
@@ -81,7 +84,7 @@ pub(super) struct Change {
 enum CommandError {
     /// Nobody answers.
     #[error("no server at {admin}: {cause}")]
-    Unreachable { admin: HostPort, cause: ureq::Error },
+    Unreachable { admin: HostPort, cause: String },
     /// The server said no.
     #[error("{0}")]
     Refused(String),
@@ -98,6 +101,19 @@ struct Changed {
 fn parameter(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or("say KEY=VALUE")?;
     Ok((key.to_owned(), value.to_owned()))
+}
+
+/// A name as a segment of a path: all but the characters that RFC 3986 calls unreserved are percent-encoded.
+fn segment(name: &str) -> String {
+    let mut out = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
 }
 
 pub(super) fn run(command: &Command) -> Exit {
@@ -140,7 +156,13 @@ impl Target {
         &self,
         answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
     ) -> Result<Value, CommandError> {
-        let unreachable = |cause| CommandError::Unreachable { admin: self.admin.clone(), cause };
+        let unreachable = |error| {
+            let cause = match error {
+                ureq::Error::Io(error) => error.to_string(),
+                error => error.to_string(),
+            };
+            CommandError::Unreachable { admin: self.admin.clone(), cause }
+        };
         let mut answer = answer.map_err(unreachable)?;
         let is_success = answer.status().is_success();
         let text = answer.body_mut().read_to_string().map_err(unreachable)?;
@@ -178,7 +200,7 @@ impl Run {
 
 impl Change {
     fn run(&self, what: &str, done: &str) -> Result<(), CommandError> {
-        let answer = self.target.post(&format!("/jobs/{}/{what}", self.job), &json!({}))?;
+        let answer = self.target.post(&format!("/jobs/{}/{what}", segment(&self.job)), &json!({}))?;
         if self.target.json {
             put(&answer);
         } else {
@@ -217,7 +239,7 @@ fn list(target: &Target) -> Result<(), CommandError> {
 
 impl Describe {
     fn run(&self) -> Result<(), CommandError> {
-        let answer = self.target.get(&format!("/jobs/{}?interval_ms={INTERVAL_MS}", self.job))?;
+        let answer = self.target.get(&format!("/jobs/{}?interval_ms={INTERVAL_MS}", segment(&self.job)))?;
         if self.target.json {
             put(&answer);
             return Ok(());
@@ -240,7 +262,9 @@ impl Describe {
         for (name, value) in &job.parameters {
             put(format_args!("{name} = {value}"));
         }
-        put(operators(&job.tasks));
+        if !job.tasks.is_empty() {
+            put(operators(&job.tasks));
+        }
         Ok(())
     }
 }

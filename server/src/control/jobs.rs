@@ -1,7 +1,7 @@
 //! Jobs over the admin interface, in JSON.
 
 use super::{Shards, Unreachable};
-use crate::job::{JobError, JobStatus, RunJob, status};
+use crate::job::{JobError, JobStatus, Phase, RunJob, status};
 use axum::{
     Json, Router,
     extract::{Path, Query, State},
@@ -98,10 +98,11 @@ async fn describe(
     }
 }
 
-/// The job of this number, or the last of this name.
+/// The job of this number or of this name: of those that should run, if one does, as when it is stopped; else the last.
 fn find(jobs: Vec<JobStatus>, wanted: &str) -> Option<JobStatus> {
     let id = wanted.parse::<u64>().ok();
-    jobs.into_iter().rev().find(|job| id == Some(job.id) || job.name == wanted)
+    let rank = |job: &JobStatus| (id == Some(job.id), job.state != Phase::Stopped, job.id);
+    jobs.into_iter().filter(|job| id == Some(job.id) || job.name == wanted).max_by_key(rank)
 }
 
 async fn run(

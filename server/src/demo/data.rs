@@ -18,8 +18,14 @@ const COLUMNS: &str = "sched_min,dep_delay,arr_delay,carrier,flight,tail,origin,
 /// How many flights the data has.
 pub const FLIGHTS: usize = 336_776;
 
-/// Minutes of the year that the data covers; a second pass is the same year again, this much later.
-pub const YEAR_MIN: i32 = 365 * 24 * 60;
+/// Days of the year that the data covers.
+pub const YEAR_DAYS: u16 = 365;
+
+/// Minutes of a day.
+const DAY_MIN: i32 = 24 * 60;
+
+/// Minutes of the year; a second pass is the same year again, this much later.
+pub const YEAR_MIN: i32 = YEAR_DAYS as i32 * DAY_MIN;
 
 /// The longest line that is read: the data's longest has 43 bytes.
 const LINE_BYTES_MAX: u64 = 256;
@@ -131,6 +137,13 @@ impl Flights {
         self.lines.drain(..flights.start.min(self.lines.len()));
     }
 
+    /// Keeps those alone that left in the first `days` days, counted from the first departure. A year's days are all.
+    pub fn keep_days(&mut self, days: u16) {
+        let end_min = self.span_min().start + i32::from(days) * DAY_MIN;
+        let count = self.lines.partition_point(|line| line.departure_min < end_min);
+        self.lines.truncate(count);
+    }
+
     /// The flights.
     #[must_use]
     pub fn lines(&self) -> &[Line] {
@@ -209,6 +222,17 @@ mod tests {
         assert!(matches!(Flights::read(truncated), Err(DataError::Decompress(_) | DataError::Line { .. })));
         let endless = format!("{COLUMNS}\n{}", "7".repeat(100_000));
         assert!(matches!(Flights::read(endless.as_bytes()), Err(DataError::Line { number: 2, .. })));
+    }
+
+    #[test]
+    fn the_first_days_are_those_of_departure() {
+        let mut flights =
+            read("100,0,0,UA,1,,EWR,IAH,1\n1600,-61,0,UA,2,,EWR,IAH,1\n1500,40,0,UA,3,,EWR,IAH,1\n").unwrap();
+        flights.keep_days(1);
+        assert_eq!(flights.lines().iter().map(|line| line.scheduled_min).collect::<Vec<_>>(), [100, 1600]);
+        let mut year = Flights::load().unwrap();
+        year.keep_days(YEAR_DAYS);
+        assert_eq!(year.lines().len(), FLIGHTS);
     }
 
     #[test]

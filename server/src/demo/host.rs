@@ -121,12 +121,11 @@ impl Host {
     }
 }
 
-/// An address to listen on: this one, or the same with a free port.
+/// An address to listen on: this one, or if it is taken the same with port 0, for which the server finds a free one.
 async fn free(wanted: SocketAddr) -> Result<SocketAddr, HostError> {
-    let any = SocketAddr::new(wanted.ip(), 0);
-    let listener = match TcpListener::bind(wanted).await {
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse => TcpListener::bind(any).await,
-        bound => bound,
-    };
-    listener.and_then(|listener| listener.local_addr()).map_err(HostError::Port)
+    match TcpListener::bind(wanted).await {
+        Ok(_) => Ok(wanted),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => Ok(SocketAddr::new(wanted.ip(), 0)),
+        Err(error) => Err(HostError::Port(error)),
+    }
 }

@@ -35,7 +35,7 @@ impl Meter {
         Frame {
             address: address.to_string(),
             pass: name(replay, pass),
-            progress: f64::from(passed) / f64::from((span.end - span.start).max(1)),
+            progress: f64::from(passed) / f64::from((span.end - 1 - span.start).max(1)),
             departure_ms: DATA_EPOCH_MS + i64::from(departure_min) * 60_000,
             standings: figures.standings(),
             flights,

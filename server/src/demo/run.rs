@@ -1,7 +1,7 @@
 //! The demo from its first line to its last.
 
 use super::{
-    data::Flights,
+    data::{Flights, YEAR_DAYS},
     feed::{FeedError, feed},
     host::{Host, HostError},
     job::BOUND_MIN,
@@ -33,6 +33,8 @@ pub struct Options {
     pub is_stay: bool,
     /// How long the first pass over the year takes.
     pub year: Duration,
+    /// Only the flights of so many days, from the first of the year.
+    pub days: u16,
     /// Shards; nothing for one on each core.
     pub shards: Option<u16>,
     /// The data directory; nothing for one that goes with the demo.
@@ -46,7 +48,15 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         let year = Duration::from_secs(20);
-        Self { is_stay: false, year, shards: None, data_dir: None, is_json: false, bound_min: BOUND_MIN }
+        Self {
+            is_stay: false,
+            year,
+            days: YEAR_DAYS,
+            shards: None,
+            data_dir: None,
+            is_json: false,
+            bound_min: BOUND_MIN,
+        }
     }
 }
 
@@ -102,9 +112,15 @@ pub fn run(options: &Options) -> Exit {
 }
 
 async fn demo(options: &Options, voice: &mut Voice) -> Result<(), DemoError> {
-    say(voice, "Millrace demo: which airport and carrier run late? All flights that left New York in 2013.")?;
+    let which = match options.days {
+        YEAR_DAYS.. => "All flights that left New York in 2013.".to_owned(),
+        1 => "The flights that left New York on the first day of 2013.".to_owned(),
+        days => format!("The flights that left New York in the first {days} days of 2013."),
+    };
+    say(voice, &format!("Millrace demo: which airport and carrier run late? {which}"))?;
     let mut stop = Stop::new()?;
-    let flights = Flights::load()?;
+    let mut flights = Flights::load()?;
+    flights.keep_days(options.days);
     let (data_dir, _temporary) = data_dir(options)?;
     let mut host = Host::start(data_dir.clone(), options.shards).await?;
     if let Some(taken) = host.taken() {
@@ -113,9 +129,9 @@ async fn demo(options: &Options, voice: &mut Voice) -> Result<(), DemoError> {
     say(
         voice,
         &format!(
-            "Server on {}, {} shards, data in {}, {}.",
+            "Server on {}, {}, data in {}, {}.",
             host.address(),
-            host.shards(),
+            shards(host.shards()),
             data_dir.display(),
             host.admin_address().map_or("no admin interface".to_owned(), |admin| format!("admin on {admin}"))
         ),
@@ -124,6 +140,10 @@ async fn demo(options: &Options, voice: &mut Voice) -> Result<(), DemoError> {
     let stopped = host.stop().await;
     ended?;
     Ok(stopped?)
+}
+
+fn shards(count: usize) -> String {
+    if count == 1 { "1 shard".to_owned() } else { format!("{count} shards") }
 }
 
 /// The directory, and what removes it at the end if it is the demo's own.
@@ -206,7 +226,9 @@ async fn play(
     loop {
         tokio::select! {
             ended = &mut clients => {
-                return ended?.into_iter().collect();
+                ended?.into_iter().collect::<Result<(), _>>()?;
+                // What is left to see is the end.
+                return voice.show(&meter.frame(Instant::now(), address, replay, results)).map_err(DemoError::Voice);
             }
             error = host.ended() => {
                 replay.stop();

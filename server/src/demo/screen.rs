@@ -14,7 +14,7 @@ const STANDINGS_MAX: usize = 10;
 const LINES_AROUND: usize = 8;
 
 /// Cells of the bar of progress.
-const BAR_CELLS: usize = 40;
+const BAR_CELLS: usize = 30;
 
 /// What a frame shows.
 #[derive(Clone, Debug)]
@@ -111,13 +111,13 @@ impl Screen {
         }
         lines.push(String::new());
         lines.push(format!(
-            "in   {:>9} flights  {:>9}/s      late {}",
+            "in   {:>9} flights {:>9}/s   late {}",
             thousands(frame.flights),
             thousands(frame.flights_per_s as u64),
             thousands(frame.late),
         ));
         lines.push(format!(
-            "out  {:>9} rows     {:>9}/s      readable after  p50 {}  p99 {}",
+            "out  {:>9} rows    {:>9}/s   readable after p50 {}  p99 {}",
             thousands(frame.rows),
             thousands(frame.rows_per_s as u64),
             millis(frame.p50_us),
@@ -275,14 +275,14 @@ mod tests {
         let drawn = Screen::new(false).draw(&frame(), 100, 40);
         let text = visible(&drawn).join("\n");
         for part in [
-            "2013-07-01  [####################--------------------]  pass 1 of 2",
+            "2013-07-01  [###############---------------]  pass 1 of 2",
             "EWR EV",
             "1,234",
             "41.3 min",
             "211 min  2013-07-01 18:00",
-            "168,000 flights     16,900/s",
-            "57,000 rows         5,800/s",
-            "p50 2.9 ms  p99 123 ms",
+            "168,000 flights    16,900/s",
+            "57,000 rows        5,800/s",
+            "readable after p50 2.9 ms  p99 123 ms",
             "late 0",
         ] {
             assert!(text.contains(part), "{part:?} in\n{text}");
@@ -311,6 +311,27 @@ mod tests {
             assert!(drawn.iter().all(|line| line.chars().count() <= columns), "{columns}: {drawn:?}");
             assert!(drawn.len() <= lines.max(LINES_AROUND + 1), "{lines}: {}", drawn.len());
         }
+    }
+
+    /// As wide as most are when they open.
+    #[test]
+    fn a_terminal_of_80_columns_shows_all() {
+        let whole = Frame {
+            flights: 673_552,
+            flights_per_s: 673_552.0,
+            rows: 230_410,
+            rows_per_s: 230_410.0,
+            p50_us: Some(12_345_000),
+            p99_us: Some(12_345_000),
+            late: 16_510,
+            progress: 1.0,
+            address: "127.0.0.1:65535".to_owned(),
+            ..frame()
+        };
+        let (narrow, wide) =
+            (Screen::new(true).draw(&whole, 80, 24), Screen::new(true).draw(&whole, 200, 24));
+        assert_eq!(visible(&narrow), visible(&wide));
+        assert!(narrow.contains(&format!("[{}]", "#".repeat(BAR_CELLS))), "the end is a full bar");
     }
 
     #[test]
