@@ -2,7 +2,7 @@
 
 use crate::{
     PROGRAM, itself,
-    process::{Guarded, client, run, wait},
+    process::{Guarded, Start, client, run, wait},
 };
 use millrace_net::client::{
     Admin, Cluster, ClusterOptions, Consumer, ConsumerOptions, Producer, ProducerOptions, producer::NewRecord,
@@ -95,4 +95,7 @@ pub(crate) fn the_example_shouts_and_ends() {
     let (_, topics, _) = run(&["topic", "list", "--bootstrap", &address.to_string()]);
     assert!(topics.contains("quiet") && topics.contains("loud"), "{topics}");
     example.end();
+    // It has left its data in order: who starts next says so.
+    let server = Start::below(temporary.path()).data(&temporary.path().join("millrace-embed")).run();
+    assert!(server.log().contains("\"is_clean\":true"), "{}", server.log());
 }
