@@ -14,7 +14,7 @@ use std::{
     fs::File,
     io::Read,
     os::unix::ffi::OsStrExt,
-    process::Command,
+    process::{Command, Stdio},
     sync::{Arc, Mutex},
     thread,
     time::{Duration, Instant},
@@ -43,7 +43,8 @@ impl Terminal {
         let name = ptsname(&ours, Vec::new()).unwrap();
         let path = OsStr::from_bytes(name.as_bytes());
         let theirs = || File::options().read(true).write(true).open(path).unwrap();
-        let child = command.stdin(theirs()).stdout(theirs()).stderr(theirs()).spawn().unwrap();
+        // Warnings, such as of a machine that has other things to do, would come between the table's lines.
+        let child = command.stdin(theirs()).stdout(theirs()).stderr(Stdio::null()).spawn().unwrap();
         // Else the terminal would have a writer as long as the command does.
         drop(command);
         let written = Arc::<Mutex<Vec<u8>>>::default();
