@@ -8,8 +8,8 @@ use std::{cell::Cell, ffi::c_void, hint::black_box, slice};
 /// Records that are to be recognised consist of this byte. It occurs nowhere else so often.
 pub(crate) const MARK: u8 = 0xA7;
 
-/// Shorter copies are no batches.
-const LEN_MIN: usize = 1 << 10;
+/// Shorter copies are not looked at.
+const LEN_MIN: usize = 128;
 
 thread_local! {
     static MARKED: Cell<u64> = const { Cell::new(0) };

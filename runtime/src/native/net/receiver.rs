@@ -1,25 +1,19 @@
 //! A connection's incoming bytes: a multishot receive that fills buffers of the shard's, and who waits for them.
-//!
-//! The kernel fills up to 32 buffers before anybody sees the first. Of a long message that is to go into memory of its own, all of
-//! that has to be copied. So where such messages come, buffers are filled one at a time.
 
 use super::buffers::{Buffers, GROUP, Received};
 use crate::native::{fd::Fd, ring::Sink, shard::Shard, slab::Key};
-use io_uring::{cqueue, opcode, squeue};
+use io_uring::{cqueue, opcode};
 use std::{
     cell::{Cell, RefCell},
     collections::VecDeque,
-    io, ptr,
+    io,
     rc::Rc,
     task::{Context, Poll, Waker},
 };
 
 /// Buffers that may wait for the connection's task. Beyond it receiving stops until the task has caught up, so that one
-/// slow connection does not take the buffers of all. What the kernel has filled by then comes on top.
+/// slow connection does not take the buffers of all. The kernel fills up to 32 before anybody sees the first, which come on top.
 const WAITING_MAX: usize = 8;
-
-/// Receives of one buffer each, after a message that went into memory of its own, until many are filled at once again.
-const SINGLE_RECEIVES: u32 = 4;
 
 /// What has arrived and not been taken.
 pub(super) struct Receiver {
@@ -30,8 +24,6 @@ pub(super) struct Receiver {
     copies: Rc<Cell<usize>>,
     /// The receive that is under way.
     armed: Cell<Option<Key>>,
-    /// How many of the next receives fill one buffer only.
-    singles: Cell<u32>,
     /// It was asked to end.
     ending: Cell<bool>,
     /// The end of the stream, or what is wrong with it; said once all that arrived before is taken.
@@ -52,7 +44,6 @@ impl Receiver {
             arrived: RefCell::default(),
             copies: Rc::default(),
             armed: Cell::new(None),
-            singles: Cell::new(0),
             ending: Cell::new(false),
             end: RefCell::new(None),
             waiting: RefCell::new(None),
@@ -86,7 +77,6 @@ impl Receiver {
         shard: &Rc<Shard>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<io::Result<Received>>> {
-        self.singles.set(SINGLE_RECEIVES);
         if let Some(received) = self.arrived.borrow_mut().pop_front() {
             return Poll::Ready(Some(Ok(received)));
         }
@@ -132,14 +122,7 @@ impl Receiver {
 
     fn arm(self: &Rc<Self>, shard: &Rc<Shard>, socket: &Rc<Fd>) {
         self.ending.set(false);
-        let singles = self.singles.get();
-        self.singles.set(singles.saturating_sub(1));
-        let entry = if singles > 0 {
-            let single = opcode::Recv::new(socket.target(), ptr::null_mut(), 0).buf_group(GROUP);
-            single.build().flags(squeue::Flags::BUFFER_SELECT)
-        } else {
-            opcode::RecvMulti::new(socket.target(), GROUP).build()
-        };
+        let entry = opcode::RecvMulti::new(socket.target(), GROUP).build();
         let sink = Rc::clone(self) as Rc<dyn Sink>;
         // SAFETY: it writes to the shard's buffers, which live as long as the ring; the socket is held by the operation.
         let key = unsafe { shard.ring.submit_multi(entry, Some(Rc::clone(socket)), sink) };
