@@ -14,6 +14,7 @@ mod read;
 mod remove;
 mod segments;
 mod staged;
+mod trouble;
 mod watch;
 
 pub use append::{AppendError, Appended, Durable};
@@ -51,6 +52,7 @@ use std::{
     path::PathBuf,
     rc::{Rc, Weak},
 };
+use trouble::Trouble;
 use watch::Waiters;
 
 /// A log of this shard. Cheap to clone; all clones are the same log.
@@ -78,6 +80,8 @@ pub(crate) struct LogInner {
     folder_named: Cell<bool>,
     /// Length of its checkpoint's entry, as the journal's reserve counts it.
     checkpoint_len: Cell<usize>,
+    /// What was said of its files.
+    trouble: Trouble,
 }
 
 struct State {
@@ -324,6 +328,7 @@ impl LogInner {
             known: Rc::default(),
             folder_named: Cell::new(place.position > 0),
             checkpoint_len: Cell::new(checkpoint_len),
+            trouble: Trouble::default(),
         })
     }
 

@@ -14,6 +14,7 @@ mod process;
 mod check;
 mod completions;
 mod config;
+mod damage;
 mod demo;
 mod idle;
 mod job;

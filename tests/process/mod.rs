@@ -227,10 +227,21 @@ impl Server {
         wait(&mut child).unwrap_or_else(|| panic!("the server did not stop in time\n{}", self.log()))
     }
 
-    /// Waits for it to end by itself, and tells how.
-    pub(crate) fn end(mut self) -> ExitStatus {
-        let mut child = self.child.take().unwrap();
-        wait(&mut child).unwrap_or_else(|| panic!("the server did not end in time\n{}", self.log()))
+    /// Waits for it to end by itself, and tells how; or until its log is enough, and kills it then.
+    pub(crate) fn end_or_kill(mut self, is_enough: impl Fn(&str) -> bool) -> Option<ExitStatus> {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child().try_wait().unwrap() {
+                return Some(status);
+            }
+            let log = self.log();
+            if is_enough(&log) {
+                self.kill();
+                return None;
+            }
+            assert!(Instant::now() < end, "the server did not end in time\n{log}");
+            sleep(GLANCE);
+        }
     }
 
     /// Where its admin interface is: the log says it.

@@ -137,6 +137,14 @@ impl LogInner {
         offset: Offset,
         max_bytes: usize,
     ) -> Result<Option<Rc<Window>>, ReadError> {
+        self.find_window(offset, max_bytes).await.inspect_err(|error| self.note_read(error))
+    }
+
+    async fn find_window(
+        self: &Rc<Self>,
+        offset: Offset,
+        max_bytes: usize,
+    ) -> Result<Option<Rc<Window>>, ReadError> {
         self.ensure_listed().await?;
         let Some(source) = self.source(offset).await? else { return Ok(None) };
         let before = self.shared.cache.window_before(source.id, offset);

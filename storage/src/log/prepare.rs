@@ -105,7 +105,7 @@ impl LogInner {
         state.preparing = Some(Rc::clone(&preparation));
         let (log, outcome) = (Rc::clone(self), Rc::clone(&preparation));
         spawn(async move {
-            let result = log.prepare(need, whose).await;
+            let result = log.prepare(need, whose).await.inspect_err(|error| log.note_preparation(error));
             log.state.borrow_mut().preparing = None;
             *outcome.error.borrow_mut() = result.err();
             outcome.done.finish();
