@@ -42,7 +42,7 @@ pub use latency::Latencies;
 pub use mailbox::{Mailbox, MailboxClosed, MailboxSender, mailbox};
 pub use map::{HashMap, HashSet, Seeded};
 pub use mesh::{Mesh, Port};
-pub use net::{ListenOptions, Listener, Received, Stream};
+pub use net::{ListenOptions, Listener, PortSharing, Received, Stream};
 pub use random::{random_bytes, random_u64};
 pub use task::{JoinHandle, Queue, spawn, spawn_into, yield_now};
 pub use time::{Elapsed, Instant, sleep, sleep_until, timeout, unix_millis};

@@ -4,18 +4,29 @@ use crate::context::{Backend, current};
 use bytes::{Bytes, BytesMut};
 use std::{fmt, io, net::SocketAddr, ops::Deref};
 
+/// Who may listen at an address. The kernel spreads connections over those who do (SO_REUSEPORT).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PortSharing {
+    /// Nobody else.
+    Alone,
+    /// Nobody does yet, or it is refused; others may join. So that shards of one server share a port, and two servers don't.
+    First,
+    /// Whoever came first, and others who joined.
+    Joins,
+}
+
 /// How [`Listener::bind`] listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ListenOptions {
-    /// Several shards bind the same address and the kernel spreads connections over them (SO_REUSEPORT).
-    pub reuse_port: bool,
+    /// Who else may listen at the same address.
+    pub sharing: PortSharing,
     /// Connections that may wait to be accepted.
     pub backlog: u32,
 }
 
 impl Default for ListenOptions {
     fn default() -> Self {
-        Self { reuse_port: false, backlog: 1024 }
+        Self { sharing: PortSharing::Alone, backlog: 1024 }
     }
 }
 

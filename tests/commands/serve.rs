@@ -127,3 +127,28 @@ fn by_default_clients_are_told_the_address_that_they_have_reached() {
         assert_eq!(told_at(reached), [told.clone(), told]);
     }
 }
+
+/// The shards of a server share its port. A second server must not, or clients would find now the one and now the other.
+#[test]
+fn two_servers_do_not_share_a_port() {
+    let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let first = Start::below(one.path()).shards(2).run();
+    for shards in ["1", "2"] {
+        let data = other.path().join(shards);
+        let (listen, data) = (first.address.to_string(), data.to_str().unwrap());
+        let (code, _, stderr) = run(&[
+            "serve",
+            "--listen",
+            &listen,
+            "--admin-listen",
+            "127.0.0.1:0",
+            "--shards",
+            shards,
+            "--data-dir",
+            data,
+        ]);
+        assert_ne!(code, 0);
+        assert!(stderr.contains("in use"), "{shards} shards: {stderr}");
+    }
+    assert_eq!(first.command(&["topic", "list"]).0, 0);
+}

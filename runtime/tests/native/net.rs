@@ -2,8 +2,8 @@
 
 use crate::run;
 use bytes::{Bytes, BytesMut};
-use millrace_runtime::{ListenOptions, Listener, Stream, sleep, spawn, timeout};
-use std::{io, net::SocketAddr, time::Duration};
+use millrace_runtime::{ListenOptions, Listener, PortSharing, Stream, sleep, spawn, timeout, yield_now};
+use std::{future::poll_fn, io, net::SocketAddr, pin::pin, task::Poll, time::Duration};
 
 const LOOPBACK: ([u8; 4], u16) = ([127, 0, 0, 1], 0);
 
@@ -202,6 +202,38 @@ fn many_connections_are_accepted_and_served() {
     });
 }
 
+/// At 64 that wait, accepting pauses. Who takes all of them before the pause has begun waits for the next one in vain, unless told.
+#[test]
+fn accepting_goes_on_after_a_burst() {
+    const BURST: usize = 100;
+    run(async |_| {
+        // How many turns it takes until so many wait, and the pause is asked for but has not begun, is the kernel's.
+        for turns in 0..16 {
+            let listener = listener().await;
+            let address = listener.local_addr();
+            let mut first = pin!(listener.accept());
+            let is_early = poll_fn(|cx| Poll::Ready(first.as_mut().poll(cx).is_ready())).await;
+            assert!(!is_early, "nobody comes yet");
+            let mut streams = Vec::new();
+            for _ in 0..BURST {
+                // Blocking: meanwhile nothing is accepted.
+                streams.push(std::net::TcpStream::connect(address).unwrap());
+            }
+            for _ in 0..turns {
+                yield_now().await;
+            }
+            drop(first.await.unwrap());
+            for taken in 1..=BURST {
+                if taken == BURST {
+                    streams.push(std::net::TcpStream::connect(address).unwrap());
+                }
+                let accepted = timeout(Duration::from_secs(10), listener.accept()).await;
+                assert!(accepted.is_ok(), "after {turns} turns and {taken} of {BURST}");
+            }
+        }
+    });
+}
+
 #[test]
 fn both_ends_learn_of_a_shutdown_and_of_a_drop() {
     run(async |_| {
@@ -238,9 +270,16 @@ fn a_taken_port_is_refused_and_a_shared_one_is_not() {
         let taken = listener().await;
         let again = Listener::bind(taken.local_addr(), ListenOptions::default()).await.unwrap_err();
         assert_eq!(again.kind(), io::ErrorKind::AddrInUse);
-        let shared = ListenOptions { reuse_port: true, ..ListenOptions::default() };
-        let one = Listener::bind(SocketAddr::from(LOOPBACK), shared).await.unwrap();
-        Listener::bind(one.local_addr(), shared).await.unwrap();
+        let options = |sharing| ListenOptions { sharing, ..ListenOptions::default() };
+        let (first, joins) = (options(PortSharing::First), options(PortSharing::Joins));
+        let one = Listener::bind(SocketAddr::from(LOOPBACK), first).await.unwrap();
+        let address = one.local_addr();
+        let _other = Listener::bind(address, joins).await.unwrap();
+        let _third = Listener::bind(address, joins).await.unwrap();
+        for options in [first, ListenOptions::default()] {
+            let error = Listener::bind(address, options).await.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::AddrInUse, "{options:?}");
+        }
     });
 }
 

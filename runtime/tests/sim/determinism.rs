@@ -2,8 +2,8 @@
 
 use bytes::{Bytes, BytesMut};
 use millrace_runtime::{
-    AlignedBuf, File, HashMap, Instant, ListenOptions, Listener, Mesh, OpenOptions, Queue, Shard, ShardId,
-    Stream, fs, random_u64,
+    AlignedBuf, File, HashMap, Instant, ListenOptions, Listener, Mesh, OpenOptions, PortSharing, Queue,
+    Shard, ShardId, Stream, fs, random_u64,
     sim::{Crash, Fault, IoStep, NodeId, NodeOptions, World, WorldOptions},
     sleep, spawn, spawn_into, timeout, unix_millis, yield_now,
 };
@@ -32,7 +32,8 @@ async fn serve(shard: Shard, mesh: Mesh<u64>, address: SocketAddr) -> io::Result
     }));
     drop(spawn(write_log(shard.id)));
     let listener =
-        Listener::bind(address, ListenOptions { reuse_port: true, ..ListenOptions::default() }).await?;
+        Listener::bind(address, ListenOptions { sharing: PortSharing::Joins, ..ListenOptions::default() })
+            .await?;
     let mut seen: HashMap<u64, i64> = HashMap::default();
     loop {
         let stream = listener.accept().await?;

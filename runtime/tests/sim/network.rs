@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 use millrace_runtime::{
-    ListenOptions, Listener, Stream,
+    ListenOptions, Listener, PortSharing, Stream,
     sim::{Crash, NetOptions, NodeId, NodeOptions, World, WorldOptions},
     sleep, spawn, timeout,
 };
@@ -148,21 +148,23 @@ fn connecting_fails_as_it_should() {
 #[test]
 fn addresses_are_taken_once_unless_shared() {
     let pair = pair(3);
-    let bind = |address, reuse_port| {
-        let options = ListenOptions { reuse_port, ..ListenOptions::default() };
+    let bind = |address, sharing| {
+        let options = ListenOptions { sharing, ..ListenOptions::default() };
         pair.world.block_on(pair.server, Listener::bind(address, options))
     };
     let any = |port| SocketAddr::from(([0, 0, 0, 0], port));
-    let first = bind(any(0), false).expect("a free port");
-    let second = bind(any(0), false).expect("a free port");
+    let first = bind(any(0), PortSharing::Alone).expect("a free port");
+    let second = bind(any(0), PortSharing::Alone).expect("a free port");
     assert_ne!(first.local_addr().port(), second.local_addr().port());
-    assert_eq!(kind(bind(first.local_addr(), false)), ErrorKind::AddrInUse);
-    assert_eq!(kind(bind(first.local_addr(), true)), ErrorKind::AddrInUse);
+    assert_eq!(kind(bind(first.local_addr(), PortSharing::Alone)), ErrorKind::AddrInUse);
+    assert_eq!(kind(bind(first.local_addr(), PortSharing::Joins)), ErrorKind::AddrInUse);
     let foreign = SocketAddr::new(pair.world.ip(pair.client), 1);
-    assert_eq!(kind(bind(foreign, false)), ErrorKind::AddrNotAvailable);
+    assert_eq!(kind(bind(foreign, PortSharing::Alone)), ErrorKind::AddrNotAvailable);
     drop(first);
-    let shared: Vec<_> = (0..2).map(|_| bind(pair.address, true).expect("it is shared")).collect();
-    assert_eq!(kind(bind(any(PORT), false)), ErrorKind::AddrInUse);
+    let shared = [PortSharing::First, PortSharing::Joins];
+    let shared = shared.map(|sharing| bind(pair.address, sharing).expect("it is shared"));
+    assert_eq!(kind(bind(pair.address, PortSharing::First)), ErrorKind::AddrInUse);
+    assert_eq!(kind(bind(any(PORT), PortSharing::Alone)), ErrorKind::AddrInUse);
     let taken: Vec<_> = shared
         .into_iter()
         .map(|listener| {

@@ -30,7 +30,8 @@ use millrace_net::{
     listener::{Acceptor, AcceptorOptions},
 };
 use millrace_runtime::{
-    ListenOptions, Listener, Mailbox, MailboxSender, Mesh, Port, Shard, ShardId, mailbox, random_bytes,
+    ListenOptions, Listener, Mailbox, MailboxSender, Mesh, Port, PortSharing, Shard, ShardId, mailbox,
+    random_bytes,
 };
 use millrace_storage::{Opened, ShardPart, Store};
 use plan::{Plan, plan, recovered_options, store_options};
@@ -249,7 +250,8 @@ impl Boot {
     ) -> Result<SocketAddr, ShardError> {
         // The journals of the last run are gone: what they took is kept for a full disk first.
         context.partitions().restore_reserve().await?;
-        let options = ListenOptions { reuse_port: shards > 1, ..ListenOptions::default() };
+        let sharing = if context.id() == FIRST { PortSharing::First } else { PortSharing::Joins };
+        let options = ListenOptions { sharing, ..ListenOptions::default() };
         let listener =
             Listener::bind(address, options).await.map_err(|cause| ShardError::Listen { address, cause })?;
         let address = listener.local_addr();

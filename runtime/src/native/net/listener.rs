@@ -97,7 +97,14 @@ impl Sink for Accepted {
         let accepted = match result {
             // SAFETY: the kernel just made this descriptor for us.
             fd if fd >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
-            error if -error == libc::ECANCELED => return,
+            error if -error == libc::ECANCELED => {
+                // What was waiting may have been taken before this came, and who took it waits for more, which needs a new
+                // operation.
+                if let Some(waker) = self.waker.take() {
+                    waker.wake();
+                }
+                return;
+            }
             error => Err(io::Error::from_raw_os_error(-error)),
         };
         let mut waiting = self.waiting.borrow_mut();
@@ -121,5 +128,34 @@ impl Drop for Listener {
 impl fmt::Debug for Listener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Listener({})", self.local)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    };
+
+    #[derive(Default)]
+    struct Woken(AtomicBool);
+
+    impl std::task::Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Accepting was told to pause, all that waited was taken before the pause began, and the taker waits for more.
+    #[test]
+    fn who_waits_when_accepting_ends_is_told() {
+        let woken = Arc::new(Woken::default());
+        let accepted = Accepted::default();
+        *accepted.waker.borrow_mut() = Some(Waker::from(Arc::clone(&woken)));
+        accepted.complete(-libc::ECANCELED, 0, false);
+        assert!(woken.0.load(Ordering::Relaxed), "it has to begin anew");
+        assert!(accepted.waiting.borrow().is_empty(), "the end is nothing to be taken");
     }
 }

@@ -1,6 +1,6 @@
 //! Sockets and addresses, as the kernel wants them.
 
-use crate::{ListenOptions, native::fd::Fd};
+use crate::{ListenOptions, PortSharing, native::fd::Fd};
 use rustix::net::{
     AddressFamily, SocketAddrAny, SocketFlags, SocketType, bind, getpeername, getsockname, ipproto, listen,
     socket_with, sockopt,
@@ -70,10 +70,14 @@ pub(super) fn listening(address: SocketAddr, options: ListenOptions) -> io::Resu
     let socket = tcp(address)?;
     // A restarted server takes its port back although connections of its former self linger in TIME_WAIT.
     sockopt::set_socket_reuseaddr(&*socket, true)?;
-    if options.reuse_port {
+    if options.sharing == PortSharing::Joins {
         sockopt::set_socket_reuseport(&*socket, true)?;
     }
     bind(&*socket, &address)?;
+    if options.sharing == PortSharing::First {
+        // Only now: with it, the binding would have joined those of another process.
+        sockopt::set_socket_reuseport(&*socket, true)?;
+    }
     listen(&*socket, i32::try_from(options.backlog).unwrap_or(i32::MAX))?;
     Ok(socket)
 }

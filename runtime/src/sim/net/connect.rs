@@ -2,7 +2,7 @@
 
 use super::{NetEvent, State, ip, node_of};
 use crate::{
-    ListenOptions,
+    ListenOptions, PortSharing,
     sim::{
         kernel::{Event, Kernel},
         random::as_nanos,
@@ -53,7 +53,7 @@ impl Listening {
         let overlap = self.address.ip() == address.ip()
             || self.address.ip().is_unspecified()
             || address.ip().is_unspecified();
-        let share = self.options.reuse_port && options.reuse_port;
+        let share = self.options.sharing != PortSharing::Alone && options.sharing == PortSharing::Joins;
         self.node == node && self.address.port() == address.port() && overlap && !share
     }
 }
