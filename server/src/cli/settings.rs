@@ -56,10 +56,6 @@ impl Settings {
             },
         };
         let mut flags: Vec<(&'static str, &'static str, String)> = Vec::new();
-        if !self.data_dir.is_empty() {
-            let dirs: Vec<String> = self.data_dir.iter().map(|dir| dir.display().to_string()).collect();
-            flags.push(("server.data_dirs", "--data-dir", dirs.join(",")));
-        }
         for (setting, flag, given) in [
             ("server.listen", "--listen", &self.listen),
             ("server.advertise", "--advertise", &self.advertise),
@@ -68,9 +64,7 @@ impl Settings {
         ] {
             flags.extend(given.clone().map(|text| (setting, flag, text)));
         }
-        let environment = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-            .collect();
-        Ok(Layers { file, environment, flags })
+        let data_dirs = (!self.data_dir.is_empty()).then(|| ("--data-dir", self.data_dir.clone()));
+        Ok(Layers { file, environment: std::env::vars_os().collect(), flags, data_dirs })
     }
 }

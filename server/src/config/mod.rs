@@ -3,6 +3,7 @@
 //! Only this crate reads configuration; other crates take options. Everything that is wrong is reported at once, each
 //! problem with its file and line (or variable, or flag) and the nearest valid name.
 
+mod check;
 mod problem;
 mod settings;
 mod value;
@@ -15,12 +16,18 @@ pub use settings::{
 pub use value::{Auto, ByteSize, Durability, HostPort, LogFormat, Pin, Value};
 
 use millrace_runtime::machine::default_shards;
-use std::{ops::Range, path::Path};
+use std::{
+    ffi::OsString,
+    ops::Range,
+    path::{Path, PathBuf},
+};
 use toml::de::{DeTable, DeValue};
-use tracing_subscriber::EnvFilter;
 
 /// The prefix of every environment variable that is a setting.
 const VARIABLE_PREFIX: &str = "MILLRACE_";
+
+/// The setting whose value need not be text.
+const DATA_DIRS: &str = "server.data_dirs";
 
 /// A configuration with the origin of each value.
 #[derive(Clone, Debug)]
@@ -37,9 +44,11 @@ pub struct Layers {
     /// The file and its text.
     pub file: Option<SourceText>,
     /// Environment variables, all of them: others than ours are passed over.
-    pub environment: Vec<(String, String)>,
+    pub environment: Vec<(OsString, OsString)>,
     /// Flags: the setting's name, the flag as the user knows it, the text given.
     pub flags: Vec<(&'static str, &'static str, String)>,
+    /// Data directories given as flags, if any, with the flag. Unlike text they may be of any bytes.
+    pub data_dirs: Option<(&'static str, Vec<PathBuf>)>,
 }
 
 impl SourceText {
@@ -101,6 +110,9 @@ pub fn load(layers: &Layers) -> Result<Loaded, Problems> {
     }
     loading.environment(&layers.environment);
     loading.flags(&layers.flags);
+    if let Some((flag, dirs)) = &layers.data_dirs {
+        loading.data_dirs(flag, dirs);
+    }
     loading.check();
     if loading.problems.is_empty() {
         Ok(Loaded { config: loading.config, origins: loading.origins })
@@ -125,6 +137,17 @@ impl Loading {
         for (section, body) in table.get_ref() {
             let name: &str = section.get_ref();
             if !SETTINGS.iter().any(|setting| setting.section == name) {
+                let owner = SETTINGS.iter().find(|setting| setting.key == name);
+                if let Some(owner) = owner.filter(|_| !matches!(body.get_ref(), DeValue::Table(_))) {
+                    let message = format!("{name} stands in no section; it is a key of [{}]", owner.section);
+                    self.in_file(
+                        source,
+                        section.span(),
+                        message,
+                        Some(format!("write [{}] above it", owner.section)),
+                    );
+                    continue;
+                }
                 let help = nearest(name, SETTINGS.iter().map(|setting| setting.section.to_owned()));
                 self.in_file(source, section.span(), format!("unknown section [{name}]"), help);
                 continue;
@@ -150,9 +173,7 @@ impl Loading {
         let name: &str = key.get_ref();
         let found = SETTINGS.iter().position(|setting| setting.section == section && setting.key == name);
         let Some(index) = found else {
-            let here = SETTINGS.iter().filter(|setting| setting.section == section);
-            let help = nearest(name, here.map(|setting| setting.key.to_owned()))
-                .or_else(|| nearest(name, SETTINGS.iter().map(Setting::name)));
+            let help = nearest_key(section, name);
             self.in_file(source, key.span(), format!("unknown key {name} in [{section}]"), help);
             return;
         };
@@ -171,21 +192,30 @@ impl Loading {
         self.problems.push(Problem { message, help, origin: Some(origin), at: Some((source.clone(), span)) });
     }
 
-    fn environment(&mut self, variables: &[(String, String)]) {
-        for (name, text) in variables {
+    fn environment(&mut self, variables: &[(OsString, OsString)]) {
+        for (name, value) in variables {
+            let name = name.to_string_lossy();
             // One underscore pair marks a setting; MILLRACE_LOG and its like are not ours to judge.
             if !name.starts_with(VARIABLE_PREFIX) || !name.contains("__") {
                 continue;
             }
-            let origin = Origin::Variable(name.clone());
-            match SETTINGS.iter().position(|setting| setting.variable() == *name) {
-                Some(index) => self.text(index, text, origin),
-                None => self.problems.push(Problem {
+            let origin = Origin::Variable(name.clone().into_owned());
+            let Some(index) = SETTINGS.iter().position(|setting| setting.variable() == name) else {
+                self.problems.push(Problem {
                     message: "no setting has this variable".to_owned(),
-                    help: nearest(name, SETTINGS.iter().map(Setting::variable)),
+                    help: nearest(&name, SETTINGS.iter().map(Setting::variable)),
                     origin: Some(origin),
                     at: None,
-                }),
+                });
+                continue;
+            };
+            if let Some(text) = value.to_str() {
+                self.text(index, text, origin);
+            } else {
+                let message = format!("{value:?} is not UTF-8");
+                let is_dirs = SETTINGS[index].name() == DATA_DIRS;
+                let help = is_dirs.then(|| "the flag --data-dir takes a directory of any name".to_owned());
+                self.problems.push(Problem { message, help, origin: Some(origin), at: None });
             }
         }
     }
@@ -196,6 +226,18 @@ impl Loading {
             let index = index.expect("a flag is declared for a setting of the table");
             self.text(index, text, Origin::Flag(flag));
         }
+    }
+
+    fn data_dirs(&mut self, flag: &'static str, dirs: &[PathBuf]) {
+        let index = SETTINGS.iter().position(|setting| setting.name() == DATA_DIRS);
+        let index = index.expect("data directories are a setting of the table");
+        if dirs.iter().any(|dir| dir.as_os_str().is_empty()) {
+            let message = format!("{DATA_DIRS}: a directory without a name");
+            self.problems.push(Problem { message, help: None, origin: Some(Origin::Flag(flag)), at: None });
+            return;
+        }
+        self.config.server.data_dirs = dirs.to_vec();
+        self.origins[index] = Origin::Flag(flag);
     }
 
     fn text(&mut self, index: usize, text: &str, origin: Origin) {
@@ -209,59 +251,6 @@ impl Loading {
             }
         }
     }
-
-    /// What no single value can tell.
-    fn check(&mut self) {
-        let server = &self.config.server;
-        if !server.allow_public_without_authentication {
-            for (key, address) in [("listen", server.listen), ("admin_listen", server.admin_listen)] {
-                if !address.ip().is_loopback() {
-                    let help = "listen on 127.0.0.1, or set server.allow_public_without_authentication = true \
-                                if the network is trusted";
-                    let message =
-                        format!("server.{key} = {address} is public, and nobody has to authenticate there");
-                    self.refuse("server", key, message, help);
-                }
-            }
-        }
-        let dirs = &self.config.server.data_dirs;
-        if dirs.is_empty() {
-            self.refuse("server", "data_dirs", "there is no data directory".to_owned(), "name at least one");
-        } else if dirs.iter().enumerate().any(|(index, dir)| dirs[..index].contains(dir)) {
-            self.refuse("server", "data_dirs", "a data directory is named twice".to_owned(), "name it once");
-        }
-        if self.config.server.shards == Auto::Given(0) {
-            self.refuse("server", "shards", "there must be at least one shard".to_owned(), "give 1 or more");
-        }
-        for (section, key, value) in [
-            ("topic", "partitions", self.config.topic.partitions),
-            ("group", "offsets_partitions", self.config.group.offsets_partitions),
-            ("group", "offsets_retention_minutes", self.config.group.offsets_retention_minutes),
-        ] {
-            if value < 1 {
-                self.refuse(section, key, format!("{section}.{key} = {value}"), "give 1 or more");
-            }
-        }
-        if let Err(error) = EnvFilter::try_new(&self.config.log.filter) {
-            let message = format!("log.filter = {:?}: {error}", self.config.log.filter);
-            self.refuse("log", "filter", message, "write \"info\", or \"warn,millrace_net=debug\"");
-        }
-        if self.config.dataflow.epoch_ms_max < self.config.dataflow.epoch_ms_min {
-            let message = "dataflow.epoch_ms_max is below dataflow.epoch_ms_min".to_owned();
-            self.refuse("dataflow", "epoch_ms_max", message, "raise it, or lower the other");
-        }
-        if self.config.dataflow.restart_ms == 0 && self.config.dataflow.restart_reset_ms == 0 {
-            let message = "dataflow.restart_ms and dataflow.restart_reset_ms are both 0: a job that fails would be started \
-                           again for ever, without a pause";
-            self.refuse("dataflow", "restart_ms", message.to_owned(), "raise one of them");
-        }
-    }
-
-    fn refuse(&mut self, section: &str, key: &str, message: String, help: &str) {
-        let index = SETTINGS.iter().position(|setting| setting.section == section && setting.key == key);
-        let origin = index.map(|index| self.origins[index].clone());
-        self.problems.push(Problem { message, help: Some(help.to_owned()), origin, at: None });
-    }
 }
 
 fn wrong(setting: &Setting, detail: &str) -> String {
@@ -273,15 +262,32 @@ fn wrong(setting: &Setting, detail: &str) -> String {
     }
 }
 
+/// The key most like `name`, as a hint: one of this section by its key alone, one of another by its full name.
+fn nearest_key(section: &str, name: &str) -> Option<String> {
+    if let Some(elsewhere) = SETTINGS.iter().find(|setting| setting.key == name) {
+        return Some(format!("{name} is a key of [{}]", elsewhere.section));
+    }
+    let here = SETTINGS.iter().filter(|setting| setting.section == section);
+    nearest(name, here.map(|setting| setting.key.to_owned())).or_else(|| {
+        let key = most_like(name, SETTINGS.iter().map(|setting| setting.key.to_owned()))?;
+        let setting = SETTINGS.iter().find(|setting| setting.key == key)?;
+        Some(format!("did you mean {key} in [{}]?", setting.section))
+    })
+}
+
 /// The candidate most like `name`, as a hint, if one is like it at all.
 pub(crate) fn nearest(name: &str, candidates: impl Iterator<Item = String>) -> Option<String> {
+    most_like(name, candidates).map(|candidate| format!("did you mean {candidate}?"))
+}
+
+fn most_like(name: &str, candidates: impl Iterator<Item = String>) -> Option<String> {
     /// Below this similarity a hint would only confuse.
     const SIMILAR: f64 = 0.75;
     candidates
         .map(|candidate| (strsim::jaro_winkler(name, &candidate), candidate))
         .filter(|(similarity, _)| *similarity >= SIMILAR)
         .max_by(|(one, _), (other, _)| one.total_cmp(other))
-        .map(|(_, candidate)| format!("did you mean {candidate}?"))
+        .map(|(_, candidate)| candidate)
 }
 
 #[cfg(test)]
@@ -301,11 +307,9 @@ mod tests {
                 "[server]\nlisten = \"127.0.0.1:1\"\nshards = 3\n[journal]\nfile_bytes = \"8 MiB\""
                     .to_owned(),
             )),
-            environment: vec![
-                ("MILLRACE_SERVER__SHARDS".to_owned(), "4".to_owned()),
-                ("HOME".to_owned(), "/".to_owned()),
-            ],
+            environment: vec![("MILLRACE_SERVER__SHARDS".into(), "4".into()), ("HOME".into(), "/".into())],
             flags: vec![("server.listen", "--listen", "127.0.0.1:2".to_owned())],
+            data_dirs: None,
         };
         let loaded = load(&layers).unwrap();
         assert_eq!(loaded.config.server.listen.port(), 2);
@@ -341,6 +345,22 @@ mod tests {
     }
 
     #[test]
+    fn a_key_in_the_wrong_place_is_told_its_section() {
+        for (text, expected) in [
+            ("shards = 2\n", "millrace.toml:1: shards stands in no section; it is a key of [server]"),
+            (
+                "[server]\nlog_bytes = 1\n",
+                "unknown key log_bytes in [server] (log_bytes is a key of [memory])",
+            ),
+            ("[server]\nspil_bytes = 1\n", "(did you mean spill_bytes in [dataflow]?)"),
+            ("[memory]\nlog_bytes = \"1 parsec\"\n", "B, kB, MB, GB, KiB, MiB or GiB"),
+        ] {
+            let problems = from_file(text).unwrap_err().to_string();
+            assert!(problems.contains(expected), "{expected:?} is not in\n{problems}");
+        }
+    }
+
+    #[test]
     fn broken_toml_is_reported_with_the_rest() {
         let problems = from_file("[server]\nlisten = \nshardz = 1\n").unwrap_err().to_string();
         assert!(problems.contains("millrace.toml:2"), "{problems}");
@@ -370,9 +390,42 @@ mod tests {
 
     #[test]
     fn unknown_variables_are_refused_with_the_nearest() {
-        let environment = vec![("MILLRACE_SERVER__SHARD".to_owned(), "1".to_owned())];
+        let environment = vec![("MILLRACE_SERVER__SHARD".into(), "1".into())];
         let problems = load(&Layers { environment, ..Layers::default() }).unwrap_err().to_string();
         assert!(problems.contains("did you mean MILLRACE_SERVER__SHARDS?"), "{problems}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_not_utf8_is_refused_in_a_variable_and_taken_from_the_flag() {
+        use std::os::unix::ffi::OsStringExt;
+        let bytes = OsString::from_vec(b"/tmp/\xff".to_vec());
+        let environment = vec![("MILLRACE_SERVER__DATA_DIRS".into(), bytes.clone())];
+        let refused = load(&Layers { environment, ..Layers::default() }).unwrap_err().to_string();
+        assert!(refused.contains("environment MILLRACE_SERVER__DATA_DIRS: "), "{refused}");
+        assert!(refused.contains("not UTF-8") && refused.contains("--data-dir"), "{refused}");
+        let foreign = vec![("MILLRACE_OTHER".into(), bytes.clone()), (bytes.clone(), "1".into())];
+        load(&Layers { environment: foreign, ..Layers::default() }).unwrap();
+        let dirs = vec![PathBuf::from(bytes), PathBuf::from("a, b")];
+        let data_dirs = Some(("--data-dir", dirs.clone()));
+        let loaded = load(&Layers { data_dirs, ..Layers::default() }).unwrap();
+        assert_eq!(loaded.config.server.data_dirs, dirs);
+        let data_dirs = Some(("--data-dir", vec![PathBuf::new()]));
+        load(&Layers { data_dirs, ..Layers::default() }).unwrap_err();
+    }
+
+    #[test]
+    fn items_of_a_list_are_trimmed_and_none_is_empty() {
+        let given = |text: &str| {
+            let environment = vec![("MILLRACE_SERVER__DATA_DIRS".into(), text.into())];
+            load(&Layers { environment, ..Layers::default() })
+        };
+        let dirs = given("/a, /b").unwrap().config.server.data_dirs;
+        assert_eq!(dirs, [PathBuf::from("/a"), PathBuf::from("/b")]);
+        for text in ["", "/a,,/b", "/a, ", ",/a"] {
+            let refused = given(text).unwrap_err().to_string();
+            assert!(refused.contains("environment MILLRACE_SERVER__DATA_DIRS"), "{text:?}: {refused}");
+        }
     }
 
     #[test]

@@ -124,7 +124,7 @@ impl fmt::Display for ByteSize {
 }
 
 impl Value for ByteSize {
-    const SHAPE: &'static str = "a size such as 65536 or \"64 KiB\"";
+    const SHAPE: &'static str = "a size such as 65536 or \"64 KiB\", in B, kB, MB, GB, KiB, MiB or GiB";
 
     fn from_text(text: &str) -> Result<Self, String> {
         let text = text.trim();
@@ -275,7 +275,12 @@ impl<T: Value> Value for Vec<T> {
     const SHAPE: &'static str = "an array of strings, or text separated by commas";
 
     fn from_text(text: &str) -> Result<Self, String> {
-        text.split(',').filter(|part| !part.is_empty()).map(T::from_text).collect()
+        let items = text.split(',').map(str::trim);
+        items
+            .map(|item| {
+                if item.is_empty() { Err(format!("{text:?} has an empty item")) } else { T::from_text(item) }
+            })
+            .collect()
     }
 
     fn from_toml(value: &DeValue<'_>) -> Result<Self, String> {
