@@ -67,3 +67,19 @@ fn a_wrong_configuration_is_not_printed() {
         assert!(stderr.contains(names), "{arguments:?}: {stderr}");
     }
 }
+
+#[test]
+fn what_cannot_be_printed_is_told_once_and_fails() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let data = ["--data-dir", data.to_str().unwrap()];
+    for command in [&["config", "print"][..], &["check"], &["check", "--json"], &["completions", "bash"]] {
+        let more = if command[0] == "completions" { &[][..] } else { &data };
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let output = millrace(command).args(more).stdout(full).output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{command:?}: {stderr}");
+        assert_eq!(stderr.lines().count(), 1, "{command:?}: {stderr}");
+        assert!(stderr.starts_with("millrace: standard output: No space left"), "{command:?}: {stderr}");
+    }
+}

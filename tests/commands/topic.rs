@@ -1,6 +1,6 @@
 //! `millrace topic`, against a server of its own.
 
-use crate::process::{Start, run};
+use crate::process::{Start, millrace, run};
 use serde_json::{Value, json};
 
 fn parsed(text: &str) -> Value {
@@ -89,4 +89,25 @@ fn what_answers_but_does_not_speak_kafka_is_unavailable() {
     let (code, _, stderr) = run(&["topic", "list", "--timeout", "5", "--bootstrap", &address]);
     answering.join().unwrap();
     assert_eq!(code, 69, "{stderr}");
+}
+
+/// A script that keeps the list in a file must learn that the file is not whole.
+#[test]
+fn a_list_that_could_not_be_written_is_a_failure() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Start::below(directory.path()).run();
+    let address = server.address.to_string();
+    for more in [&["list"][..], &["list", "--json"], &["create", "t"], &["describe"], &["delete", "t"]] {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let command = millrace(&["topic"]).args(more).args(["--bootstrap", &address]).stdout(full).output();
+        let output = command.unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{more:?}: {stderr}");
+        assert_eq!(stderr.lines().count(), 1, "{more:?}: {stderr}");
+        assert!(stderr.starts_with("millrace: standard output: No space left"), "{more:?}: {stderr}");
+    }
+    let admin = server.admin_address().to_string();
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = millrace(&["job", "list", "--json", "--admin", &admin]).stdout(full).output().unwrap();
+    assert_eq!((output.status.code(), output.stderr.split(|byte| *byte == b'\n').count()), (Some(1), 2));
 }

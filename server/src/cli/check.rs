@@ -1,6 +1,9 @@
 //! `millrace check`: whether a server would start here, and what mends it if not. `serve` asks the same at its start.
 
-use super::{output, settings::Settings};
+use super::{
+    output::{self, OutputError},
+    settings::Settings,
+};
 use crate::{
     config::{Config, Problems, Warning},
     exit::Exit,
@@ -24,21 +27,43 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         Err(problems) => (Config::default(), problems),
     };
     let (warnings, checks) = (config.warnings(), check_machine(&config));
-    if arguments.json {
-        output::put(format_args!("{:#}", as_json(&problems, &warnings, &checks)));
-    } else {
-        if problems.0.is_empty() {
-            output::put(format_args!("{}", line(Grade::Good, "configuration", "sound")));
-        } else {
-            eprint!("{}", problems.render(output::colour_on_stderr()));
-            output::put(format_args!("{}", line(Grade::Unfit, "configuration", "see above")));
-        }
-        for Warning { setting, found, cure } in warnings {
-            output::put(with_cure(line(Grade::Poor, setting, found), Some(cure)));
-        }
-        checks.iter().for_each(|check| output::put(as_text(check)));
+    let report = Report { problems, warnings, checks };
+    let told =
+        if arguments.json { output::put(format_args!("{:#}", report.as_json())) } else { report.print() };
+    match told {
+        Ok(()) => report.exit(),
+        Err(error) => error.tell(),
     }
-    if problems.0.is_empty() { exit(&checks) } else { Exit::Config }
+}
+
+/// All that was found.
+struct Report {
+    problems: Problems,
+    warnings: Vec<Warning>,
+    checks: Vec<Check>,
+}
+
+impl Report {
+    fn exit(&self) -> Exit {
+        if self.problems.0.is_empty() { exit(&self.checks) } else { Exit::Config }
+    }
+
+    fn print(&self) -> Result<(), OutputError> {
+        if self.problems.0.is_empty() {
+            output::put(line(Grade::Good, "configuration", "sound"))?;
+        } else {
+            eprint!("{}", self.problems.render(output::colour_on_stderr()));
+            output::put(line(Grade::Unfit, "configuration", "see above"))?;
+        }
+        for Warning { setting, found, cure } in &self.warnings {
+            output::put(with_cure(line(Grade::Poor, setting, found), Some(cure)))?;
+        }
+        self.checks.iter().try_for_each(|check| output::put(as_text(check)))
+    }
+
+    fn as_json(&self) -> serde_json::Value {
+        as_json(&self.problems, &self.warnings, &self.checks)
+    }
 }
 
 /// What a process ends with that finds this. A limit that is too low is a wrong configuration, unless there is worse.

@@ -1,6 +1,7 @@
 //! What the commands share that talk to a cluster: where it is, how they get there, and what they say if they don't. They
 //! speak plain Kafka, so that any broker will do.
 
+use super::output::OutputError;
 use crate::{config::HostPort, exit::Exit};
 use millrace_net::client::{Admin, CallError, Cluster, ClusterError, ClusterOptions, ConnectionOptions};
 use millrace_runtime::{LaunchOptions, Launched, Pinning, launch};
@@ -37,13 +38,16 @@ pub(super) enum CommandError {
     /// Something else went wrong on the way.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
+    /// What was asked for could not be printed.
+    #[error(transparent)]
+    Output(#[from] OutputError),
 }
 
 impl CommandError {
     fn exit(&self) -> Exit {
         match self {
             Self::Unreachable { .. } | Self::Cluster(ClusterError::Call(_)) => Exit::Unavailable,
-            Self::Refused(_) | Self::Cluster(_) => Exit::Failure,
+            Self::Refused(_) | Self::Cluster(_) | Self::Output(_) => Exit::Failure,
         }
     }
 }

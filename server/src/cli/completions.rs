@@ -14,6 +14,8 @@ pub(super) fn run(arguments: &Arguments, command: &mut clap::Command) -> Exit {
     // Not to standard output itself: who generates panics if it is closed, as by `head`.
     let mut script = Vec::new();
     generate(arguments.shell, command, "millrace", &mut script);
-    output::put(String::from_utf8_lossy(&script).trim_end());
-    Exit::Success
+    match output::put(String::from_utf8_lossy(&script).trim_end()) {
+        Ok(()) => Exit::Success,
+        Err(error) => error.tell(),
+    }
 }

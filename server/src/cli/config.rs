@@ -1,6 +1,6 @@
 //! `millrace config`: what the server would run with, and why.
 
-use super::settings::Settings;
+use super::{output::put, settings::Settings};
 use crate::{config::SETTINGS, exit::Exit};
 
 #[derive(clap::Args)]
@@ -30,10 +30,10 @@ struct Print {
 pub(super) fn run(arguments: &Arguments) -> Exit {
     let Command::Print(print) = &arguments.command;
     match print.run() {
-        Ok(text) => {
-            super::output::put(text.trim_end());
-            Exit::Success
-        }
+        Ok(text) => match put(text.trim_end()) {
+            Ok(()) => Exit::Success,
+            Err(error) => error.tell(),
+        },
         Err(exit) => exit,
     }
 }

@@ -1,6 +1,6 @@
 //! `millrace job`: speaks JSON with the admin interface of a running server.
 
-use super::output::{Table, put, red, yellow};
+use super::output::{OutputError, Table, put, red, yellow};
 use crate::{
     config::HostPort,
     demo::utc,
@@ -91,6 +91,9 @@ enum CommandError {
     /// It is something else that answers.
     #[error("{admin} is no admin interface of a server like this: {cause}")]
     Strange { admin: HostPort, cause: String },
+    /// What was asked for could not be printed.
+    #[error(transparent)]
+    Output(#[from] OutputError),
 }
 
 #[derive(Deserialize)]
@@ -189,10 +192,10 @@ impl Run {
         let body = json!({"name": self.name, "parameters": parameters, "shards": self.shards});
         let answer = self.target.post("/jobs", &body)?;
         if self.target.json {
-            put(&answer);
+            put(&answer)?;
         } else {
             let Changed { id } = self.target.read(&answer)?;
-            put(format_args!("job {} runs as number {id}", self.name));
+            put(format_args!("job {} runs as number {id}", self.name))?;
         }
         Ok(())
     }
@@ -202,10 +205,10 @@ impl Change {
     fn run(&self, what: &str, done: &str) -> Result<(), CommandError> {
         let answer = self.target.post(&format!("/jobs/{}/{what}", segment(&self.job)), &json!({}))?;
         if self.target.json {
-            put(&answer);
+            put(&answer)?;
         } else {
             let Changed { id } = self.target.read(&answer)?;
-            put(format_args!("job {id} was {done}"));
+            put(format_args!("job {id} was {done}"))?;
         }
         Ok(())
     }
@@ -214,7 +217,7 @@ impl Change {
 fn list(target: &Target) -> Result<(), CommandError> {
     let answer = target.get("/jobs")?;
     if target.json {
-        put(&answer);
+        put(&answer)?;
         return Ok(());
     }
     let jobs: Vec<JobStatus> = target.read(&answer)?;
@@ -233,7 +236,7 @@ fn list(target: &Target) -> Result<(), CommandError> {
             read.to_string(),
         ]);
     }
-    put(table);
+    put(table)?;
     Ok(())
 }
 
@@ -241,29 +244,29 @@ impl Describe {
     fn run(&self) -> Result<(), CommandError> {
         let answer = self.target.get(&format!("/jobs/{}?interval_ms={INTERVAL_MS}", segment(&self.job)))?;
         if self.target.json {
-            put(&answer);
+            put(&answer)?;
             return Ok(());
         }
         let job: JobStatus = self.target.read(&answer)?;
-        put(format_args!("{} (number {}, version {}): {}", job.name, job.id, job.version, state(job.state)));
+        put(format_args!("{} (number {}, version {}): {}", job.name, job.id, job.version, state(job.state)))?;
         if let Some(attempt) = job.attempt {
-            put(format_args!("attempt {attempt}"));
+            put(format_args!("attempt {attempt}"))?;
         }
         if job.restarts > 0 {
-            put(format_args!("restarts in a row: {} of at most {}", job.restarts, job.restarts_max));
+            put(format_args!("restarts in a row: {} of at most {}", job.restarts, job.restarts_max))?;
         }
         if let Some(failure) = &job.failure {
             let at = job.failed_at_ms.map(|at_ms| format!(" ({})", utc::format(at_ms))).unwrap_or_default();
-            put(format_args!("last failure{at}: {failure}"));
+            put(format_args!("last failure{at}: {failure}"))?;
         }
         if let Some(at_ms) = job.next_start_ms {
-            put(format_args!("starts again at {}", utc::format(at_ms)));
+            put(format_args!("starts again at {}", utc::format(at_ms)))?;
         }
         for (name, value) in &job.parameters {
-            put(format_args!("{name} = {value}"));
+            put(format_args!("{name} = {value}"))?;
         }
         if !job.tasks.is_empty() {
-            put(operators(&job.tasks));
+            put(operators(&job.tasks))?;
         }
         Ok(())
     }

@@ -1,8 +1,9 @@
 //! Where output goes decides how it looks: colours and progress are for terminals only.
 
+use crate::exit::Exit;
 use std::{
     fmt,
-    io::{IsTerminal, Write},
+    io::{ErrorKind, IsTerminal, Write},
 };
 
 /// Whether messages to a person may be coloured.
@@ -14,12 +15,31 @@ fn wants_colour(stream: &impl IsTerminal) -> bool {
     stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// Writes a line to standard output. Nobody is told if it was closed: whoever reads has read enough.
-pub(super) fn put(line: impl fmt::Display) {
-    if let Err(error) = writeln!(std::io::stdout(), "{line}")
-        && error.kind() != std::io::ErrorKind::BrokenPipe
-    {
-        eprintln!("millrace: standard output: {error}");
+/// Standard output took nothing.
+#[derive(Debug, thiserror::Error)]
+#[error("standard output: {0}")]
+pub(super) struct OutputError(#[from] std::io::Error);
+
+impl OutputError {
+    /// Says so, and what the command ends with: what was asked for is not there.
+    pub(super) fn tell(&self) -> Exit {
+        eprintln!("millrace: {self}");
+        Exit::Failure
+    }
+}
+
+/// Writes a line to standard output. It is no error if that was closed: whoever reads has read enough.
+///
+/// # Errors
+/// [`OutputError`]: a full disk, for instance.
+pub(super) fn put(line: impl fmt::Display) -> Result<(), OutputError> {
+    put_to(&mut std::io::stdout().lock(), line)
+}
+
+fn put_to(out: &mut impl Write, line: impl fmt::Display) -> Result<(), OutputError> {
+    match writeln!(out, "{line}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
     }
 }
 
@@ -79,7 +99,29 @@ impl<const COLUMNS: usize> fmt::Display for Table<COLUMNS> {
 
 #[cfg(test)]
 mod tests {
-    use super::Table;
+    use super::{Table, put_to};
+    use std::io::{self, ErrorKind, Write};
+
+    struct Refusing(ErrorKind);
+
+    impl Write for Refusing {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(self.0.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_full_disk_is_an_error_and_a_closed_pipe_is_none() {
+        put_to(&mut Refusing(ErrorKind::StorageFull), "line").unwrap_err();
+        put_to(&mut Refusing(ErrorKind::BrokenPipe), "line").unwrap();
+        let mut taken = Vec::new();
+        put_to(&mut taken, "line").unwrap();
+        assert_eq!(taken, b"line\n");
+    }
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {

@@ -78,16 +78,16 @@ impl Arguments {
                 "partitions": partitions,
                 "replication_factor": replication_factor,
             });
-            put(format_args!("{json:#}"));
+            put(format_args!("{json:#}"))?;
         } else {
             match created {
-                None => put(format_args!("topic {name} exists already")),
+                None => put(format_args!("topic {name} exists already"))?,
                 Some(created) if created.num_partitions >= 0 => {
                     let partitions = created.num_partitions;
                     let noun = if partitions == 1 { "partition" } else { "partitions" };
-                    put(format_args!("created topic {name} with {partitions} {noun}"));
+                    put(format_args!("created topic {name} with {partitions} {noun}"))?;
                 }
-                Some(_) => put(format_args!("created topic {name}")),
+                Some(_) => put(format_args!("created topic {name}"))?,
             }
         }
         Ok(())

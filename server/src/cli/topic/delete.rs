@@ -44,13 +44,13 @@ impl Arguments {
             if self.target.json {
                 told.push(serde_json::json!({ "name": name, "deleted": deleted }));
             } else if deleted {
-                put(format_args!("deleted topic {name}"));
+                put(format_args!("deleted topic {name}"))?;
             } else {
-                put(format_args!("there is no topic {name}"));
+                put(format_args!("there is no topic {name}"))?;
             }
         }
         if self.target.json {
-            put(format_args!("{:#}", serde_json::Value::Array(told)));
+            put(format_args!("{:#}", serde_json::Value::Array(told)))?;
         }
         failed
     }

@@ -3,7 +3,7 @@
 use super::{
     super::{
         client::{CommandError, Target},
-        output::{Table, bold, put},
+        output::{OutputError, Table, bold, put},
     },
     explain,
 };
@@ -64,11 +64,11 @@ impl Arguments {
             if self.target.json {
                 all.push(described.as_json());
             } else {
-                described.print();
+                described.print()?;
             }
         }
         if self.target.json {
-            put(format_args!("{:#}", serde_json::Value::Array(all)));
+            put(format_args!("{:#}", serde_json::Value::Array(all)))?;
         }
         Ok(())
     }
@@ -130,13 +130,13 @@ impl Described {
         })
     }
 
-    fn print(&self) {
-        put(format_args!("{}", bold(self.name())));
+    fn print(&self) -> Result<(), OutputError> {
+        put(format_args!("{}", bold(self.name())))?;
         if !self.topic.topic_id.is_nil() {
-            put(format_args!("  id {}", self.topic.topic_id));
+            put(format_args!("  id {}", self.topic.topic_id))?;
         }
         for config in &self.configs {
-            put(format_args!("  {} = {}", config.name, config.value.as_deref().unwrap_or("(secret)")));
+            put(format_args!("  {} = {}", config.name, config.value.as_deref().unwrap_or("(secret)")))?;
         }
         let mut table = Table::new(["  PARTITION", "LEADER", "REPLICAS", "IN SYNC", "START", "END"]);
         for (partition, offsets) in self.rows() {
@@ -151,7 +151,7 @@ impl Described {
                 offset(offsets.map(|(_, end)| end)),
             ]);
         }
-        put(&table);
+        put(&table)
     }
 }
 

@@ -41,13 +41,13 @@ impl Arguments {
                     "internal": internal,
                 })
             });
-            put(format_args!("{:#}", serde_json::Value::Array(all.collect())));
+            put(format_args!("{:#}", serde_json::Value::Array(all.collect())))?;
         } else {
             let mut table = Table::new(["TOPIC", "PARTITIONS", "REPLICAS"]);
             for (name, partitions, factor, _) in rows {
                 table.row([name, partitions.to_string(), factor.to_string()]);
             }
-            put(&table);
+            put(&table)?;
         }
         Ok(())
     }
