@@ -86,9 +86,17 @@ pub async fn remove_dir_all(path: &Path) -> io::Result<()> {
 /// Makes the entries of `path` (creations, renames, removals so far) durable.
 ///
 /// # Errors
-/// The operating system's; never to be retried.
+/// The operating system's; never to be retried, unless [`is_out_of_files`]: then `path` could not be opened, and no sync
+/// was tried.
 pub async fn sync_dir(path: &Path) -> io::Result<()> {
     on_backend!(sync_dir(path))
+}
+
+/// Whether something could not be opened because the process, or the whole system, has as many files open as it may. It
+/// may be opened later. No read, write or sync of an open file gives such an error.
+#[must_use]
+pub fn is_out_of_files(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
 }
 
 /// The whole of a small file.

@@ -26,8 +26,11 @@ use crate::{
     shard::{Boot, ShardError, Started},
 };
 use millrace_engine::{epoch::JobId, registry::Registry};
-use millrace_runtime::{LaunchError, LaunchOptions, Pinning, ShardId, ShardPanic, launch};
+use millrace_runtime::{LaunchError, LaunchOptions, Pinning, ShardId, ShardPanic, fs, launch};
+use millrace_storage::OutOfFiles;
 use std::{
+    error::Error,
+    io,
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
     thread,
@@ -76,6 +79,7 @@ impl ServerError {
             Self::Launch(error) => error.into(),
             Self::Panic(_) => Exit::Bug,
             Self::Stopped => Exit::Failure,
+            Self::Shard(error) if is_out_of_files(error) => Exit::Machine,
             Self::Shard(error) => match error {
                 ShardError::Fatal(_) | ShardError::Open(_) | ShardError::Io(_) => Exit::Storage,
                 ShardError::Recover(_)
@@ -87,6 +91,18 @@ impl ServerError {
             },
         }
     }
+}
+
+/// Whether it all comes from too low a limit on open files: no data is damaged then, and no disk is at fault.
+fn is_out_of_files(error: &ShardError) -> bool {
+    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if error.is::<OutOfFiles>() || error.downcast_ref().is_some_and(fs::is_out_of_files) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// Why something about jobs failed.
@@ -259,7 +275,7 @@ fn tell_end(end: &Mutex<Option<oneshot::Sender<Result<(), ServerError>>>>, ended
 async fn serve_admin(listen: SocketAddr, shards: Shards, stop: oneshot::Receiver<()>) -> Option<SocketAddr> {
     let bound = async {
         let listener = TcpListener::bind(listen).await?;
-        Ok::<_, std::io::Error>((listener.local_addr()?, listener))
+        Ok::<_, io::Error>((listener.local_addr()?, listener))
     };
     match bound.await {
         Ok((address, listener)) => {

@@ -69,7 +69,7 @@ mod tail;
 
 pub use dirs::{DataDirs, DirLocks, DirsError, format::FormatError};
 pub use epochs::EpochStart;
-pub use error::{Damage, IoError};
+pub use error::{Damage, IoError, OutOfFiles};
 pub use fatal::{Fatal, FatalError};
 pub use journal::{JournalStats, entry::SpliceMark};
 pub use key::{LogKey, LogKind};

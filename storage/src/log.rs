@@ -8,6 +8,7 @@ mod direct;
 mod flush;
 mod indexing;
 mod lookup;
+mod patience;
 mod prepare;
 mod producers;
 mod read;

@@ -16,6 +16,7 @@ mod completions;
 mod config;
 mod damage;
 mod demo;
+mod files;
 mod idle;
 mod job;
 mod limits;

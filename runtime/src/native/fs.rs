@@ -1,7 +1,7 @@
 //! Directories and small files: the standard library's calls, on threads that may block.
 
 use super::blocking::run;
-use crate::fs::{DirEntry, Lock, Space};
+use crate::fs::{DirEntry, Lock, Space, is_out_of_files};
 use bytes::Bytes;
 use rustix::fs::FlockOperation;
 use std::{
@@ -54,7 +54,14 @@ pub(crate) async fn remove_dir_all(path: &Path) -> io::Result<()> {
 
 pub(crate) async fn sync_dir(path: &Path) -> io::Result<()> {
     let path = path.to_owned();
-    run(move || fs::File::open(path)?.sync_all()).await
+    run(move || {
+        let directory = fs::File::open(path)?;
+        directory.sync_all().map_err(|error| {
+            // Whatever a file system says of a sync, it must not be taken for a directory that could not be opened.
+            if is_out_of_files(&error) { io::Error::other(error) } else { error }
+        })
+    })
+    .await
 }
 
 pub(crate) async fn read(path: &Path) -> io::Result<Bytes> {

@@ -36,7 +36,7 @@ pub enum JobsError {
     Entry(#[from] EntryError),
     /// A staged log can't be read.
     #[error("what is staged for {0} can't be read: {1}")]
-    Staged(LogKey, ReadError),
+    Staged(LogKey, #[source] ReadError),
     /// What was found can't be what we left.
     #[error(transparent)]
     Recovery(#[from] RecoveryError),

@@ -27,8 +27,8 @@ use std::{
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AppendError {
-    /// The disk is full. It may have space again later.
-    #[error("the disk is full: {0}")]
+    /// The disk is full, or no more files can be opened. That may pass.
+    #[error("the disk is full, or too many files are open: {0}")]
     StorageFull(IoError),
     /// The batch is longer than the log admits.
     #[error("a batch of {len} bytes, the limit is {max}")]
@@ -61,7 +61,7 @@ pub enum AppendError {
 impl From<PrepareError> for AppendError {
     fn from(error: PrepareError) -> Self {
         match error {
-            PrepareError::Io(error) if error.is_full() => Self::StorageFull(error),
+            PrepareError::Io(error) if error.may_pass() => Self::StorageFull(error),
             PrepareError::Io(error) => Self::Io(error),
             PrepareError::Fatal(error) => Self::Fatal(error),
             PrepareError::Read(error) => Self::Read(error),

@@ -220,7 +220,7 @@ impl LogInner {
                 result.map_err(|error| self.shared.fatal.raise("remove", &path, &error.kind.into()))?;
             }
         }
-        let synced = fs::sync_dir(&self.folder).await;
+        let synced = self.when_files_can_be_opened(|| fs::sync_dir(&self.folder)).await;
         self.shared.fatal.guard("sync a folder", &self.folder, synced)?;
         // The block of the cut is written anew: its bytes are in the journal.
         let place = {

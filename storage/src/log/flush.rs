@@ -139,7 +139,7 @@ impl LogInner {
         let file = match job.file {
             Some(file) => file,
             None => {
-                let opened = File::open(&path, OpenOptions::WRITE).await;
+                let opened = self.when_files_can_be_opened(|| File::open(&path, OpenOptions::WRITE)).await;
                 let file = fatal.guard("open a segment", &path, opened)?;
                 if let Some(segment) = self.state.borrow_mut().segments.get_mut(base) {
                     segment.file = Some(file.clone());
@@ -161,7 +161,8 @@ impl LogInner {
             fatal.guard("sync a segment", &path, file.sync_data().await)?;
         }
         if !job.is_named && !self.shared.options.fault.skip_dir_sync {
-            fatal.guard("sync a folder", &self.folder, fs::sync_dir(&self.folder).await)?;
+            let synced = self.when_files_can_be_opened(|| fs::sync_dir(&self.folder)).await;
+            fatal.guard("sync a folder", &self.folder, synced)?;
         }
         let is_sealed = {
             let state = &mut *self.state.borrow_mut();

@@ -171,6 +171,8 @@ impl LogInner {
         // A folder without a checkpoint that knows it would be taken for a stranger's.
         self.wait_until_known().await?;
         self.make_folder().await?;
+        // Once it is sealed, its file is needed to end it: that there is no descriptor is better found out now.
+        self.open_active().await?;
         let (base, space) = {
             let state = &mut *self.state.borrow_mut();
             let base = state.end;
@@ -227,8 +229,13 @@ impl LogInner {
         self.sync_space(&file, path).await?;
         if !self.shared.options.fault.skip_dir_sync {
             // Also that what was begun here in vain before is gone.
-            let synced = fs::sync_dir(&self.folder).await;
-            self.shared.fatal.guard("sync a folder", &self.folder, synced)?;
+            match fs::sync_dir(&self.folder).await {
+                // No sync was tried, and nothing is in the segment yet: this append is refused, and all else goes on.
+                Err(error) if fs::is_out_of_files(&error) => {
+                    return Err(IoError::on("sync", &self.folder)(error).into());
+                }
+                synced => self.shared.fatal.guard("sync a folder", &self.folder, synced)?,
+            }
         }
         Ok(file)
     }
@@ -246,18 +253,36 @@ impl LogInner {
         Ok(())
     }
 
+    /// The segment that is appended to, opened to write. `None` if there is none.
+    async fn open_active(&self) -> Result<Option<(Offset, File)>, IoError> {
+        let (base, file) = {
+            let state = &mut *self.state.borrow_mut();
+            let Some(active) = state.segments.active() else { return Ok(None) };
+            (active.base, active.file.clone())
+        };
+        if let Some(file) = file {
+            return Ok(Some((base, file)));
+        }
+        let path = segments::path(&self.folder, base);
+        let file = File::open(&path, OpenOptions::WRITE).await.map_err(IoError::on("open", &path))?;
+        let mut state = self.state.borrow_mut();
+        if let Some(segment) = state.segments.get_mut(base) {
+            segment.file.get_or_insert_with(|| file.clone());
+        }
+        drop(state);
+        Ok(Some((base, file)))
+    }
+
     /// Gives the segment that is appended to space up to `end`, and as much again as it has.
     async fn grow(&self, end: u64, whose: Whose) -> Result<(), PrepareError> {
-        let (base, file, allocated) = {
+        let Some((base, file)) = self.open_active().await? else { return Ok(()) };
+        let allocated = {
             let state = &mut *self.state.borrow_mut();
-            let Some(active) = state.segments.active() else { return Ok(()) };
-            (active.base, active.file.clone(), active.allocated)
+            let active = state.segments.active().filter(|active| active.base == base);
+            let Some(active) = active else { return Ok(()) };
+            active.allocated
         };
         let path = segments::path(&self.folder, base);
-        let file = match file {
-            Some(file) => file,
-            None => File::open(&path, OpenOptions::WRITE).await.map_err(IoError::on("open", &path))?,
-        };
         let wanted = end.max((2 * allocated).min(allocated + SPACE_MAX)).next_multiple_of(BLOCK_SIZE as u64);
         let mut reached = wanted;
         if wanted > allocated
@@ -276,7 +301,6 @@ impl LogInner {
             && active.base == base
         {
             active.allocated = active.allocated.max(reached);
-            active.file.get_or_insert(file);
         }
         Ok(())
     }

@@ -16,6 +16,7 @@ const SILENCE: Duration = Duration::from_secs(60);
 pub(super) struct Trouble {
     reading: Said,
     appending: Said,
+    waiting: Said,
 }
 
 #[derive(Default)]
@@ -44,5 +45,10 @@ impl LogInner {
         if let PrepareError::Io(_) | PrepareError::Read(ReadError::Corrupt(_) | ReadError::Io(_)) = error {
             self.trouble.appending.say(self.key, error, "cannot append to a log");
         }
+    }
+
+    /// Tells that what is in the journal waits to be brought into segments.
+    pub(super) fn note_wait(&self, error: &std::io::Error) {
+        self.trouble.waiting.say(self.key, error, "waiting for a file to be closed, to write a log");
     }
 }
