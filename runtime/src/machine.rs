@@ -81,6 +81,7 @@ pub fn check(shards: u16, directories: &[&Path]) -> Vec<Check> {
         limits::locked_memory(shards).of_a_limit(),
         limits::open_files(shards).of_a_limit(),
         limits::cores(shards),
+        limits::memory(shards),
     ];
     for directory in directories {
         checks.extend(directory::check(directory));
