@@ -125,6 +125,31 @@ impl DataDirs {
         Ok((Self(Arc::new(Inner { store, dirs, journal })), DirLocks { _locks: locks }))
     }
 
+    /// Whether [`DataDirs::open`] would take these directories: looks, and makes and changes nothing. A lock that is free is
+    /// held for the moment of the look.
+    ///
+    /// # Errors
+    /// [`DirsError`]: what opening would end with.
+    pub async fn look(data: &[PathBuf]) -> Result<(), DirsError> {
+        if data.is_empty() {
+            return Err(DirsError::None);
+        }
+        let paths: Vec<&Path> = data.iter().map(PathBuf::as_path).collect();
+        let mut formats = Vec::new();
+        for &path in &paths {
+            let exists = async |path: &Path| fs::exists(path).await.map_err(IoError::on("look for", path));
+            if !exists(path).await? {
+                formats.push(None);
+                continue;
+            }
+            if exists(&path.join(LOCK)).await? {
+                drop(take_lock(path).await?);
+            }
+            formats.push(read_format(path).await?);
+        }
+        check_formats(&paths, &formats)
+    }
+
     pub(crate) fn store_id(&self) -> [u8; 16] {
         self.0.store
     }

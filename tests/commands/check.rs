@@ -1,6 +1,6 @@
 //! `millrace check`, and the same at the start of `serve`.
 
-use crate::process::{millrace, run};
+use crate::process::{Start, millrace, run};
 use serde_json::Value;
 
 #[test]
@@ -90,4 +90,39 @@ fn too_little_locked_memory_is_a_wrong_configuration() {
         assert_eq!(output.status.code(), Some(78), "{text}");
         assert!(text.contains("64 KiB") && text.contains("ulimit -l 8192"), "{text}");
     }
+}
+
+/// What `serve` would refuse, `check` refuses: with the same code, and nothing is changed.
+#[test]
+fn data_that_no_server_would_open_is_unfit() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let check = |expected: (i32, &str)| {
+        let (code, stdout, stderr) = run(&["check", "--data-dir", data.to_str().unwrap()]);
+        assert!(
+            (code, stdout.contains(expected.1)) == (expected.0, true),
+            "{expected:?}: {code} {stdout}{stderr}"
+        );
+    };
+    let server = Start::below(directory.path()).run();
+    check((65, "unfit data directories: "));
+    check((65, "is in use by another process\n      -> stop the server"));
+    assert_eq!(server.stop().code(), Some(0));
+    check((0, "good  data directories: "));
+
+    let format = std::fs::read(data.join("format")).unwrap();
+    std::fs::write(data.join("format"), &format[1..]).unwrap();
+    check((65, "format: it is damaged"));
+    assert_eq!(std::fs::read(data.join("format")).unwrap(), format[1..], "it was looked at, and left");
+    let (code, stdout, _) = run(&["check", "--json", "--data-dir", data.to_str().unwrap()]);
+    let report: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!((code, &report["data"][0]["grade"]), (65, &Value::from("unfit")));
+
+    std::fs::remove_dir_all(&data).unwrap();
+    std::fs::write(&data, "a file").unwrap();
+    check((65, "unfit data directories: "));
+    std::fs::remove_file(&data).unwrap();
+    std::fs::create_dir(&data).unwrap();
+    std::fs::write(data.join("letter"), "dear").unwrap();
+    check((65, "not a data directory of Millrace"));
 }

@@ -8,8 +8,12 @@ use crate::{
     config::{Config, Problems, Warning},
     exit::Exit,
 };
-use millrace_runtime::machine::{self, Check, Grade};
-use std::path::Path;
+use millrace_runtime::{
+    LaunchOptions, Pinning, launch,
+    machine::{self, Check, Grade},
+};
+use millrace_storage::{DataDirs, DirsError, FormatError};
+use std::{path::Path, time::Duration};
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
@@ -27,7 +31,9 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         Err(problems) => (Config::default(), problems),
     };
     let (warnings, checks) = (config.warnings(), check_machine(&config));
-    let report = Report { problems, warnings, checks };
+    // Without a sound configuration nobody knows where the data is.
+    let data = problems.0.is_empty().then(|| check_data(&config)).flatten();
+    let report = Report { problems, warnings, checks, data };
     let told =
         if arguments.json { output::put(format_args!("{:#}", report.as_json())) } else { report.print() };
     match told {
@@ -41,11 +47,21 @@ struct Report {
     problems: Problems,
     warnings: Vec<Warning>,
     checks: Vec<Check>,
+    /// Nothing if it could not be looked at, which others of the checks explain.
+    data: Option<Check>,
 }
 
 impl Report {
+    /// What `serve` would end with: it reads the configuration, looks at the machine, and then opens the data.
     fn exit(&self) -> Exit {
-        if self.problems.0.is_empty() { exit(&self.checks) } else { Exit::Config }
+        if !self.problems.0.is_empty() {
+            return Exit::Config;
+        }
+        let is_unfit = self.data.as_ref().is_some_and(|data| data.grade == Grade::Unfit);
+        match exit(&self.checks) {
+            Exit::Success if is_unfit => Exit::Data,
+            exit => exit,
+        }
     }
 
     fn print(&self) -> Result<(), OutputError> {
@@ -58,11 +74,13 @@ impl Report {
         for Warning { setting, found, cure } in &self.warnings {
             output::put(with_cure(line(Grade::Poor, setting, found), Some(cure)))?;
         }
-        self.checks.iter().try_for_each(|check| output::put(as_text(check)))
+        self.checks.iter().chain(&self.data).try_for_each(|check| output::put(as_text(check)))
     }
 
     fn as_json(&self) -> serde_json::Value {
-        as_json(&self.problems, &self.warnings, &self.checks)
+        let mut json = as_json(&self.problems, &self.warnings, &self.checks);
+        json["data"] = self.data.iter().map(check_as_json).collect();
+        json
     }
 }
 
@@ -102,6 +120,38 @@ pub(super) fn at_start(config: &Config) -> Result<(), Exit> {
 fn check_machine(config: &Config) -> Vec<Check> {
     let directories: Vec<&Path> = config.server.data_dirs.iter().map(AsRef::as_ref).collect();
     machine::check(config.shards(), &directories)
+}
+
+/// Whether a server could open the data directories. `serve` needs no such look: it opens them.
+fn check_data(config: &Config) -> Option<Check> {
+    let options = LaunchOptions {
+        pinning: Pinning::Never,
+        spin: Duration::ZERO,
+        name: "check".to_owned(),
+        ..LaunchOptions::default()
+    };
+    let dirs = config.server.data_dirs.clone();
+    let launched = launch(&options, move |_| {
+        let dirs = dirs.clone();
+        async move { DataDirs::look(&dirs).await }
+    });
+    let looked = launched.ok()?.join().ok()?.into_iter().next()?;
+    let (grade, found, cure) = match looked {
+        Ok(()) => (Grade::Good, "new, or of this version, and free".to_owned(), None),
+        Err(error) => (Grade::Unfit, error.to_string(), Some(cure_of_data(&error).to_owned())),
+    };
+    Some(Check { name: "data directories".to_owned(), grade, found, cure, is_limit: false })
+}
+
+const fn cure_of_data(error: &DirsError) -> &'static str {
+    match error {
+        DirsError::InUse(_) => "stop the server that uses it, or give this one a directory of its own",
+        DirsError::Format { error: FormatError::Version(_), .. } => {
+            "run the release that wrote it, or a later one"
+        }
+        DirsError::Format { .. } => "restore the format file from a copy, or use another directory",
+        _ => "use another directory, which is empty or not there yet",
+    }
 }
 
 const fn word(grade: Grade) -> &'static str {
@@ -155,18 +205,17 @@ fn as_json(problems: &Problems, warnings: &[Warning], checks: &[Check]) -> serde
             serde_json::json!({ "setting": setting, "found": found, "cure": cure })
         })
         .collect();
-    let checks: Vec<_> = checks
-        .iter()
-        .map(|check| {
-            serde_json::json!({
-                "name": check.name,
-                "grade": word(check.grade),
-                "found": check.found,
-                "cure": check.cure,
-            })
-        })
-        .collect();
+    let checks: Vec<_> = checks.iter().map(check_as_json).collect();
     serde_json::json!({ "configuration": problems, "warnings": warnings, "machine": checks })
+}
+
+fn check_as_json(check: &Check) -> serde_json::Value {
+    serde_json::json!({
+        "name": check.name,
+        "grade": word(check.grade),
+        "found": check.found,
+        "cure": check.cure,
+    })
 }
 
 #[cfg(test)]
