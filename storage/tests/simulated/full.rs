@@ -1,4 +1,4 @@
-//! A disk that is full, fails, or may not be written.
+//! A disk that is full, fails, or may not be written; and a process that can open no more files.
 
 use crate::{
     batches::{Sample, Shape},
@@ -9,11 +9,12 @@ use millrace_record::TopicId;
 use millrace_runtime::{
     File, OpenOptions,
     sim::{Crash, Fault, NodeOptions, World, WorldOptions},
-    sleep,
+    sleep, spawn,
 };
 use millrace_storage::{AppendError, Class, Isolation, Log, LogKey, LogOptions, ReadError, ReadRequest};
 use std::{
     path::{Path, PathBuf},
+    rc::Rc,
     time::Duration,
 };
 
@@ -212,5 +213,45 @@ fn a_read_only_disk_is_read() {
         };
         assert!(is_told);
         assert_eq!(read_all(&log, 50_000).await.len(), 4);
+    });
+}
+
+#[test]
+fn without_descriptors_appends_are_refused_and_nothing_fails() {
+    const TURNS: i32 = 20;
+    let world = World::new(12, WorldOptions::default());
+    let node = world.add_node("node", NodeOptions::default());
+    let disk = Rc::new(world.disk(node));
+    world.block_on(node, async {
+        let setup = setup();
+        let life = Life::open(&setup, 1).await;
+        let log = life.log(data(0), &setup).await;
+        put(&log, &sample(0)).await.unwrap();
+        let mut refused = 0;
+        for turn in 1..=TURNS {
+            let other = life.log(data(4 * turn), &setup).await;
+            // What can be opened at one moment can't at the next.
+            let (lacking, delay) = (Rc::clone(&disk), Duration::from_micros(500 * turn as u64));
+            let lack = spawn(async move {
+                sleep(delay).await;
+                lacking.set_out_of_files(true);
+            });
+            match put(&other, &sample(1)).await {
+                Ok(()) => {}
+                Err(AppendError::StorageFull(error)) => {
+                    assert!(error.out_of_files.is_some());
+                    refused += 1;
+                }
+                Err(error) => panic!("{error}"),
+            }
+            lack.await;
+            // What has its file open goes on.
+            put(&log, &Shape::plain(2, 100).build()).await.unwrap();
+            disk.set_out_of_files(false);
+            put(&other, &sample(3)).await.unwrap();
+        }
+        assert!((1..TURNS).contains(&refused), "{refused} of {TURNS} were refused");
+        assert!(life.stores[0].fatal().get().is_none());
+        life.close().await;
     });
 }

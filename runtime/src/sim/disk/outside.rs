@@ -134,6 +134,11 @@ impl DiskHandle {
         self.set_capacity(total - available);
     }
 
+    /// From now on nothing can be opened, be it to sync a directory: it fails with `EMFILE`; or no longer does.
+    pub fn set_out_of_files(&self, out_of_files: bool) {
+        self.0.volume.borrow_mut().out_of_files = out_of_files;
+    }
+
     /// From now on every change fails with `EROFS`, or no longer does.
     pub fn set_read_only(&self, read_only: bool) {
         self.0.volume.borrow_mut().read_only = read_only;

@@ -22,6 +22,8 @@ pub(crate) struct Volume {
     pub(crate) device: Device,
     pub(crate) capacity: u64,
     pub(crate) read_only: bool,
+    /// Nothing can be opened.
+    pub(crate) out_of_files: bool,
     tree: Tree,
     files: BTreeMap<u64, FileState>,
     next_file: u64,
@@ -58,6 +60,7 @@ impl Volume {
             device: options.device,
             capacity: options.capacity,
             read_only: false,
+            out_of_files: false,
             tree: Tree::default(),
             files: BTreeMap::new(),
             next_file: 0,
@@ -82,6 +85,7 @@ impl Volume {
     }
 
     pub(crate) fn open(&mut self, path: &Path, options: OpenOptions) -> io::Result<u64> {
+        self.take_descriptor()?;
         let file = match self.tree.find(path)? {
             Some(Entry::Dir(_)) => return Err(io::ErrorKind::IsADirectory.into()),
             Some(Entry::File(_)) if options.create_new => return Err(io::ErrorKind::AlreadyExists.into()),
@@ -94,6 +98,10 @@ impl Volume {
         };
         self.state(file).open += 1;
         Ok(file)
+    }
+
+    fn take_descriptor(&self) -> io::Result<()> {
+        if self.out_of_files { Err(io::Error::from_raw_os_error(libc::EMFILE)) } else { Ok(()) }
     }
 
     fn create(&mut self, path: &Path) -> io::Result<u64> {
@@ -240,6 +248,7 @@ impl Volume {
     }
 
     pub(crate) fn sync_dir(&mut self, path: &Path, as_of: u64) -> io::Result<()> {
+        self.take_descriptor()?;
         let dir = self.tree.find_dir(path)?;
         self.tree.sync(dir, as_of);
         if self.garbage {
