@@ -132,19 +132,19 @@ fn two_shards(directory: &Path, shape: Shape, own: bool, cores: &[usize]) -> Fig
     first.connect(server.address(), load::requests(TOPIC, &[0], probe));
     let before = server.per_shard("journal_bytes_total");
     first.run(Pace::Full, Duration::from_millis(1));
+    drop(first);
     let after = server.per_shard("journal_bytes_total").into_iter();
     let owner_of_first = after.max_by_key(|(shard, bytes)| bytes - before[shard]);
     let (owner_of_first, _) = owner_of_first.expect("there are two shards");
     let mut driver = Driver::new(false);
-    // The first connection stays open: its end, at some later time, would hide that another has come.
-    let mut connections = server.per_shard("connections");
+    // Not those that are open: the end of an earlier one, at some later time, would hide that another has come.
+    let mut accepted = server.per_shard("connections_accepted_total");
     for _ in 0..CONNECTIONS {
         let stream = connected(server.address());
         let shard = loop {
-            let now = server.per_shard("connections");
-            let more =
-                now.iter().find(|(shard, count)| **count > connections[shard]).map(|(shard, _)| *shard);
-            connections = now;
+            let now = server.per_shard("connections_accepted_total");
+            let more = now.iter().find(|(shard, count)| **count > accepted[shard]).map(|(shard, _)| *shard);
+            accepted = now;
             if let Some(shard) = more {
                 break shard;
             }
@@ -153,7 +153,6 @@ fn two_shards(directory: &Path, shape: Shape, own: bool, cores: &[usize]) -> Fig
         let partitions: Vec<i32> = (0..PARTITIONS).map(|turn| 2 * turn + odd).collect();
         driver.add(stream, load::requests(TOPIC, &partitions, shape));
     }
-    drop(first);
     measure(&server, &mut driver)
 }
 
