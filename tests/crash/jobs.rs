@@ -41,13 +41,8 @@ const SHORT_LIFE: Duration = Duration::from_millis(150);
 /// How long the last rows may take.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Small files, so that they are recycled and replaced within the life of a server.
 fn server(directory: &Path, kill: u32) -> Start {
-    Start::below(directory)
-        .shards([1, 2, 4][kill as usize % 3])
-        .set("journal.file_bytes", "1 MiB")
-        .set("journal.files_max", "4")
-        .set("topic.segment_bytes", "1 MiB")
+    Start::below(directory).shards([1, 2, 4][kill as usize % 3]).with_small_files()
 }
 
 /// Waits until a server has all rows, each once.

@@ -18,13 +18,8 @@ const SHORT_LIFE: Duration = Duration::from_millis(120);
 /// The whole log is read after every so many kills, and after the last.
 const CHECK_EVERY: u32 = 5;
 
-/// Small files, so that they are recycled and replaced within the life of a server.
 fn server(directory: &std::path::Path, kill: u32) -> Start {
-    Start::below(directory)
-        .shards([1, 2, 4][kill as usize % 3])
-        .set("journal.file_bytes", "1 MiB")
-        .set("journal.files_max", "4")
-        .set("topic.segment_bytes", "1 MiB")
+    Start::below(directory).shards([1, 2, 4][kill as usize % 3]).with_small_files()
 }
 
 #[test]

@@ -31,9 +31,7 @@ fn server(device: &Device, cut: u32) -> Start {
     Start::below(device.beside())
         .data(&device.path().join("data"))
         .shards([1, 8, 2][cut as usize % 3])
-        .set("journal.file_bytes", "1 MiB")
-        .set("journal.files_max", "4")
-        .set("topic.segment_bytes", "1 MiB")
+        .with_small_files()
 }
 
 #[test]

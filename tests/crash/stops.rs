@@ -28,11 +28,7 @@ const FLIGHTS_SENT: usize = 12_000;
 const PACE: Duration = Duration::from_secs(4);
 
 fn server(directory: &Path, stop: u32) -> Start {
-    Start::below(directory)
-        .shards([2, 1, 4][stop as usize % 3])
-        .set("journal.file_bytes", "1 MiB")
-        .set("journal.files_max", "4")
-        .set("topic.segment_bytes", "1 MiB")
+    Start::below(directory).shards([2, 1, 4][stop as usize % 3]).with_small_files()
 }
 
 /// What the last start has found of the ends before it.

@@ -33,8 +33,7 @@ pub(crate) fn server(device: &Device, segment_bytes: &str) -> Start {
     Start::below(device.beside())
         .data(&device.path().join("data"))
         .shards(2)
-        .set("journal.file_bytes", "1 MiB")
-        .set("journal.files_max", "4")
+        .with_small_files()
         .set("topic.segment_bytes", segment_bytes)
 }
 

@@ -105,6 +105,13 @@ impl Start {
         self.variable(&variable, value)
     }
 
+    /// Small files, so that they are recycled and replaced within the short life of a server.
+    pub(crate) fn with_small_files(self) -> Self {
+        self.set("journal.file_bytes", "1 MiB")
+            .set("journal.files_max", "4")
+            .set("topic.segment_bytes", "1 MiB")
+    }
+
     /// An environment variable.
     pub(crate) fn variable(mut self, name: &str, value: &str) -> Self {
         self.variables.push((name.to_owned(), value.to_owned()));
