@@ -141,9 +141,10 @@ impl Loading {
                 "server.request_bytes_max = {request} is too small for a request with a batch of \
                  topic.message_bytes_max = {batch}, which needs up to {REQUEST_OVERHEAD_BYTES} bytes beside it"
             );
-            let (section, key) = match self.given("server", "request_bytes_max", "") {
-                "" => ("topic", "message_bytes_max"),
-                key => ("server", key),
+            let (section, key) = if self.is_given("server", "request_bytes_max") {
+                ("server", "request_bytes_max")
+            } else {
+                ("topic", "message_bytes_max")
             };
             self.refuse(section, key, message, "raise server.request_bytes_max, or lower the other");
         }
@@ -180,9 +181,11 @@ impl Loading {
 
     /// `key` if somebody gave it, otherwise `other`: of two settings that do not go together, the one to point at.
     fn given(&self, section: &str, key: &'static str, other: &'static str) -> &'static str {
-        let index = index(section, key);
-        let is_given = index.is_some_and(|index| self.origins[index] != super::Origin::Default);
-        if is_given { key } else { other }
+        if self.is_given(section, key) { key } else { other }
+    }
+
+    fn is_given(&self, section: &str, key: &str) -> bool {
+        index(section, key).is_some_and(|index| self.origins[index] != super::Origin::Default)
     }
 
     fn refuse(&mut self, section: &str, key: &str, message: String, help: &str) {
