@@ -47,7 +47,7 @@ impl StageError {
     #[must_use]
     pub fn is_passing(&self, shard: &Context, topic: TopicId) -> bool {
         match self {
-            Self::Append(AppendError::StorageFull(_)) => true,
+            Self::Append(AppendError::Exhausted(_)) => true,
             Self::Partition(PartitionError::NotHosted) => shard.image().topic_by_id(topic).is_some(),
             _ => false,
         }

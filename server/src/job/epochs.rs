@@ -258,7 +258,7 @@ pub(super) async fn append(shard: &Context, entries: &[Entry]) -> bool {
     loop {
         match try_append(shard, entries).await {
             Ok(()) => return true,
-            Err(PartitionError::Append(millrace_storage::AppendError::StorageFull(error))) => {
+            Err(PartitionError::Append(millrace_storage::AppendError::Exhausted(error))) => {
                 if !std::mem::replace(&mut has_told, true) {
                     tracing::warn!(%error, "no space for the commit log: jobs wait");
                 }

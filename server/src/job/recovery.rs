@@ -198,7 +198,7 @@ async fn settle(
     let base = log.base(settled, start.last_epoch);
     match epochs::try_append(shard, &[Entry::Base(base)]).await {
         Ok(()) => {}
-        Err(PartitionError::Append(AppendError::StorageFull(error))) => {
+        Err(PartitionError::Append(AppendError::Exhausted(error))) => {
             tracing::warn!(%error, "no space to cut the commit log: the next start reads more of it");
             return Ok(());
         }

@@ -29,7 +29,7 @@ use std::{
 pub enum AppendError {
     /// The disk is full, or no more files can be opened. That may pass.
     #[error("the disk is full, or too many files are open: {0}")]
-    StorageFull(IoError),
+    Exhausted(IoError),
     /// The batch is longer than the log admits.
     #[error("a batch of {len} bytes, the limit is {max}")]
     TooLarge {
@@ -61,7 +61,7 @@ pub enum AppendError {
 impl From<PrepareError> for AppendError {
     fn from(error: PrepareError) -> Self {
         match error {
-            PrepareError::Io(error) if error.may_pass() => Self::StorageFull(error),
+            PrepareError::Io(error) if error.may_pass() => Self::Exhausted(error),
             PrepareError::Io(error) => Self::Io(error),
             PrepareError::Fatal(error) => Self::Fatal(error),
             PrepareError::Read(error) => Self::Read(error),

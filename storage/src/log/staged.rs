@@ -331,7 +331,7 @@ impl LogInner {
                 }
             };
             match self.provide_for(need, Whose::Splice).await.map_err(|error: PrepareError| error.into()) {
-                Err(AppendError::StorageFull(_)) if need == Need::Segment && *may_begin => *may_begin = false,
+                Err(AppendError::Exhausted(_)) if need == Need::Segment && *may_begin => *may_begin = false,
                 provided => provided?,
             }
         }

@@ -53,7 +53,7 @@ async fn append(log: &Log, story: &Shared, sample: &Sample) {
             story.borrow_mut().expected.push(Known::of(&sample.header, appended.base_offset));
             appended.durable.await.unwrap();
         }
-        Err(AppendError::StorageFull(_)) => story.borrow_mut().refused += 1,
+        Err(AppendError::Exhausted(_)) => story.borrow_mut().refused += 1,
         Err(error) => panic!("{error}"),
     }
 }
@@ -71,7 +71,7 @@ async fn stage(log: &Log, staged: &Log, story: &Shared, epoch: u64) {
                 pieces.push(done.piece);
                 batches.extend(samples.iter().map(|sample| Known::of(&sample.header, 0)));
             }
-            Err(AppendError::StorageFull(_)) => {
+            Err(AppendError::Exhausted(_)) => {
                 pieces.iter().for_each(|piece| staged.release(piece));
                 story.borrow_mut().refused += 1;
                 return;

@@ -46,7 +46,7 @@ async fn append_until_full(log: &Log) -> u64 {
     for id in 0.. {
         match log.append(&sample(id).as_batch(), None).await {
             Ok(appended) => appended.durable.await.unwrap(),
-            Err(AppendError::StorageFull(_)) => return id,
+            Err(AppendError::Exhausted(_)) => return id,
             Err(error) => panic!("{error}"),
         }
     }
@@ -72,10 +72,10 @@ fn a_full_disk_refuses_appends_and_nothing_else() {
         for id in 0..20 {
             commits.append(&sample(id).as_batch(), None).await.unwrap().durable.await.unwrap();
         }
-        assert!(matches!(log.append(&sample(0).as_batch(), None).await, Err(AppendError::StorageFull(_))));
+        assert!(matches!(log.append(&sample(0).as_batch(), None).await, Err(AppendError::Exhausted(_))));
         log.advance_start(log.high_watermark() / 2).await.unwrap();
         let other = life.stores[0].create(data(12), setup.log).await.unwrap();
-        assert!(matches!(other.append(&sample(0).as_batch(), None).await, Err(AppendError::StorageFull(_))));
+        assert!(matches!(other.append(&sample(0).as_batch(), None).await, Err(AppendError::Exhausted(_))));
         life.stores[0].remove(data(12).topic, 12).await.unwrap();
         // Space returns.
         ballast.set_len(0).await.unwrap();
@@ -238,7 +238,7 @@ fn without_descriptors_appends_are_refused_and_nothing_fails() {
             });
             match put(&other, &sample(1)).await {
                 Ok(()) => {}
-                Err(AppendError::StorageFull(error)) => {
+                Err(AppendError::Exhausted(error)) => {
                     assert!(error.out_of_files.is_some());
                     refused += 1;
                 }
