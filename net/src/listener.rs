@@ -178,6 +178,10 @@ impl Place {
     fn take(shared: &Rc<Shared>) -> Self {
         let id = shared.next_id.replace(shared.next_id.get() + 1);
         let control = Rc::new(Control::default());
+        if shared.draining.is_raised() {
+            // Accepted in the moment in which the drain began, which did not find it.
+            control.drain();
+        }
         shared.connections.borrow_mut().insert(id, Rc::clone(&control));
         let traffic = shared.traffic.get();
         shared.traffic.set(Traffic { connections: traffic.connections + 1, ..traffic });

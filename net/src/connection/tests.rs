@@ -20,10 +20,15 @@ use crate::{
 use millrace_runtime::{
     Instant, ListenOptions, Listener,
     sim::{NodeId, World},
-    spawn,
+    spawn, timeout,
 };
 use proptest::prelude::*;
-use std::{future::ready, rc::Rc};
+use std::{
+    future::ready,
+    pin::pin,
+    rc::Rc,
+    task::{Context, Waker},
+};
 
 const PORT: u16 = 9092;
 
@@ -429,6 +434,27 @@ fn draining_answers_what_is_in_flight_and_closes() {
     let took = bench.run(drained).unwrap();
     assert!(took > Duration::from_secs(1) && took < Duration::from_secs(3), "{took:?}");
     assert_eq!(bench.acceptor.connections(), 0);
+}
+
+/// Who is accepted in the very moment in which the drain begins is not among the connections that it finds.
+#[test]
+fn a_connection_that_comes_with_the_drain_is_closed_too() {
+    let (world, [server, client]) = world(10);
+    let address = SocketAddr::new(world.ip(server), PORT);
+    let place = Rc::new(std::cell::OnceCell::<Acceptor>::new());
+    let draining = Rc::clone(&place);
+    let acceptor = world.block_on(server, async move {
+        let listener = Listener::bind(address, ListenOptions::default()).await.unwrap();
+        Acceptor::start(listener, AcceptorOptions::default(), move |_| {
+            let begun = pin!(draining.get().unwrap().drain()).poll(&mut Context::from_waker(Waker::noop()));
+            assert!(begun.is_pending());
+            sleeper()
+        })
+    });
+    assert!(place.set(acceptor).is_ok());
+    let mut raw = world.block_on(client, Raw::connect(address));
+    let end = world.block_on(client, async { timeout(Duration::from_secs(5), raw.frame()).await });
+    assert_eq!(end, Ok(None));
 }
 
 #[test]
